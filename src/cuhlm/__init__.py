@@ -1,0 +1,1 @@
+"""cuhlm: decoding with a small language model on a device and a large one behind a bad network."""

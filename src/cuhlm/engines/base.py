@@ -1,0 +1,113 @@
+"""The seam under which models live: an engine is one loaded model, and opens sequences (design 3).
+
+A generic verifier needs no more than this. Engines: `llama_cpp` (any GGUF file) and, for tests,
+`cuhlm.testing.toy_engine`. `cuhlm.testing.check_engine` says what every engine must do.
+"""
+
+from collections.abc import Sequence as Row
+from dataclasses import dataclass
+from typing import Protocol
+
+from cuhlm.messages import Array, ModelCard
+
+
+class Sequence(Protocol):
+    """Tokens that a model has read, and the state it keeps of them.
+
+    `append`, `drop` and `close` belong to the engine's one user at a time: engines are not thread-safe.
+    """
+
+    def __len__(self) -> int:
+        """Tokens read so far."""
+        ...
+
+    def append(self, tokens: Row[int], rows: int = 1) -> Array:
+        """Read `tokens` and return the logits after each of the last `rows` of them.
+
+        Args:
+            tokens: ids, at least one.
+            rows: how many of the last tokens to return logits for, 0 to len(tokens).
+
+        Returns:
+            Raw logits, shape (rows, |V|), float32, owned by the caller.
+
+        Raises:
+            ContextOverflow: the tokens do not fit; the sequence is unchanged.
+        """
+        ...
+
+    def drop(self, length: int) -> None:
+        """Forget all but the first `length` tokens (0 ≤ length ≤ len)."""
+        ...
+
+    def close(self) -> None:
+        """Give the sequence's place back; closing twice is allowed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """One sequence's part of a batched forward pass; see `Sequence.append`."""
+
+    sequence: Sequence
+    tokens: Row[int]
+    rows: int = 1
+
+
+class Tokenizer(Protocol):
+    """Text to tokens and back, from the model's own metadata."""
+
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        """Tokens that end a turn or a text."""
+        ...
+
+    def token_strings(self) -> list[str]:
+        """The vocabulary: the string of each token id, in order, as the model file holds it."""
+        ...
+
+    def tokenize(self, text: str) -> list[int]:
+        """Tokens of `text`, with special tokens in it recognised, and a start token where the model wants one."""
+        ...
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that `token` adds to the text; empty for control tokens. May be part of a character."""
+        ...
+
+    def render_chat(self, messages: Row[tuple[str, str]]) -> str:
+        """The prompt text of (role, content) messages by the model's chat template, ready for the answer."""
+        ...
+
+
+class Engine(Protocol):
+    """One loaded model."""
+
+    @property
+    def card(self) -> ModelCard:
+        """Name, vocabulary, context length, numerics."""
+        ...
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        ...
+
+    def open(self) -> Sequence:
+        """A new, empty sequence.
+
+        Raises:
+            VerifierBusy: all places are taken.
+        """
+        ...
+
+    def advance(self, batch: Row[Advance]) -> list[Array]:
+        """Advance many sequences (each at most once) in as few forward passes as the engine can; logits per entry.
+
+        Raises:
+            ContextOverflow: one entry does not fit; no sequence has changed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the model and everything opened from it; closing twice is allowed."""
+        ...

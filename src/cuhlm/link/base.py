@@ -1,0 +1,96 @@
+"""The seam between device and network: a link reaches one verifier (design 3).
+
+Links: `in_process` (the verifier is handed in), `grpc`, and `simulated` around either.
+`cuhlm.testing.check_link` says what every link must do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cuhlm.messages import Block, ModelCard, Sampling, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a session begins with.
+
+    Attributes:
+        prompt: tokens, at least one.
+        sampling: how the target's logits become y.
+        seed: of the keyed randomness (design 2.6), 0 ≤ seed < 2^64.
+        vocab_size: tokens both models share, |V|; ids beyond have probability 0 (design 2.1).
+    """
+
+    prompt: tuple[int, ...]
+    sampling: Sampling
+    seed: int
+    vocab_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bytes on the socket since the session began, TCP payload (with HTTP/2 and gRPC framing, without IP headers)."""
+
+    up: int = 0
+    down: int = 0
+
+
+class LinkSession(Protocol):
+    """One generation with the verifier."""
+
+    def send(self, block: Block) -> None:
+        """Hand a block over; does not wait.
+
+        Raises:
+            LinkError: the verifier is lost.
+        """
+        ...
+
+    def receive(self, timeout_seconds: float | None) -> Verdict | None:
+        """The next verdict.
+
+        Args:
+            timeout_seconds: None waits until the link's own deadline; 0 only looks.
+
+        Returns:
+            The verdict, or None where `timeout_seconds` passed first.
+
+        Raises:
+            LinkTimeout: the link's deadline passed.
+            LinkError: the verifier is lost.
+            ProtocolError: the verifier refused the block.
+        """
+        ...
+
+    def traffic(self) -> Traffic:
+        """Bytes on the socket so far."""
+        ...
+
+    def close(self) -> None:
+        """End the session; closing twice is allowed."""
+        ...
+
+
+class Link(Protocol):
+    """A way to one verifier."""
+
+    def describe(self) -> ModelCard:
+        """The target's model card."""
+        ...
+
+    def token_strings(self) -> Sequence[str]:
+        """The target's vocabulary, for naming the first token in which a pair differs."""
+        ...
+
+    def open(self, opening: Opening) -> LinkSession:
+        """Begin a generation.
+
+        Raises:
+            VerifierBusy, Unauthenticated, ContextOverflow, LinkError
+        """
+        ...
+
+    def close(self) -> None:
+        """Give connections back; closing twice is allowed."""
+        ...

@@ -1,0 +1,144 @@
+"""What device and verifier say to each other, as frozen values (design 3).
+
+Neither side imports the other: these classes are all they share. Tokens are ids in the shared vocabulary;
+a position is the index of a token in the sequence, and the prompt's first token is 0.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from cuhlm.errors import ConfigurationError
+
+Array = npt.NDArray[np.float32]
+
+
+class Fate(StrEnum):
+    """How a token of the answer came to be (design 1)."""
+
+    SKIPPED = "skipped"  # the gate kept the draft without asking
+    ACCEPTED = "accepted"  # drafted by the device, let stand by the verifier
+    RESAMPLED = "resampled"  # drawn by the verifier instead of the draft it rejected
+    BONUS = "bonus"  # drawn by the verifier after a block that stood whole
+    LOCAL = "local"  # made without a verifier
+    TARGET = "target"  # made by the verifier alone
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a next-token distribution is made of logits; the same on both sides (design 2.1).
+
+    Attributes:
+        temperature: T ≥ 0; 0 means one-hot at the argmax.
+        top_k: keep the k most probable tokens; 0 keeps all.
+        top_p: keep the smallest set of most probable tokens whose mass reaches top_p, in (0, 1].
+        min_p: drop tokens less probable than min_p times the most probable one, in [0, 1).
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value, holds, expected in (
+            ("temperature", self.temperature, 0 <= self.temperature <= 100, "a number from 0 to 100"),
+            ("top_k", self.top_k, self.top_k >= 0, "a whole number, 0 (off) or more"),
+            ("top_p", self.top_p, 0 < self.top_p <= 1, "a number above 0 and at most 1 (1 is off)"),
+            ("min_p", self.min_p, 0 <= self.min_p < 1, "a number from 0 (off) to below 1"),
+        ):
+            if not holds:  # a NaN fails every comparison and ends here too
+                raise ConfigurationError(f"{name} is {value}; expected {expected}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What one side must know of the other's model before they talk.
+
+    Attributes:
+        name: the model's own name, for people.
+        vocab_size: length of a logit row, |V|.
+        vocab_fingerprint: SHA-256 (hex) over all token strings in order.
+        context_length: tokens one sequence can hold.
+        batch_invariant: a position's logits do not depend on what else is in the forward pass (design 3).
+        max_block: drafted and synced tokens that one block may carry; 0 where the question does not arise.
+        max_sessions: sessions that may be open at once; 0 likewise.
+    """
+
+    name: str
+    vocab_size: int
+    vocab_fingerprint: str
+    context_length: int
+    batch_invariant: bool
+    max_block: int = 0
+    max_sessions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A drafted token and the very law it was drawn from (design 2.2).
+
+    Only `theory.verification.draw` makes one, so that the law reported is the law used.
+    """
+
+    token: int
+    law: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A truncated distribution as the bytes that the uplink pays for.
+
+    Attributes:
+        data: k indices and k probabilities, bit-packed.
+        k: entries sent.
+        b_prob: bits per probability.
+        bits: size the paper counts, k · (b_prob + ⌈log2 |V|⌉); ``data`` pads it to whole bytes.
+    """
+
+    data: bytes
+    k: int
+    b_prob: int
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One request of the device.
+
+    Attributes:
+        position: where the first drafted (or wanted) token stands, after the synced ones.
+        sync: tokens the verifier has not seen, at positions ``position − len(sync)`` and on.
+        drafted: drafted tokens to judge, in order.
+        payloads: one per drafted token.
+        generate: tokens that the verifier shall make alone, one verdict each; only without drafted tokens.
+    """
+
+    position: int
+    sync: tuple[int, ...]
+    drafted: tuple[int, ...] = ()
+    payloads: tuple[Payload, ...] = ()
+    generate: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The verifier's answer to a block, or one of the tokens it makes alone.
+
+    Attributes:
+        position: of the block's first drafted token, or of this token.
+        accepted: how many drafted tokens stand.
+        token: the token that replaces the first that does not stand, or that the verifier made; else None.
+        betas: rejection probability of each drafted token up to the first rejected one.
+        target_seconds: the target's forward pass.
+        verify_seconds: everything else the verifier did: decoding, sampling, judging.
+    """
+
+    position: int
+    accepted: int
+    token: int | None
+    betas: tuple[float, ...] = ()
+    target_seconds: float = 0.0
+    verify_seconds: float = 0.0

@@ -1,0 +1,115 @@
+"""One record per token; nothing else counts (design 3, Trace).
+
+Statistics, plots, the demo's table and the tests read records. A record holds what was decided and what each
+stage cost on the machine that ran it, so that a trace can be billed for another link without decoding again.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cuhlm.errors import ConfigurationError
+from cuhlm.messages import Fate
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Seconds that one token cost, stage by stage, in the order of its path.
+
+    Attributes:
+        draft: the draft model's forward pass.
+        sample: making x of the logits and drawing d.
+        gate: uncertainty and decision.
+        truncate: choosing k and the k largest entries.
+        encode: entries to payload.
+        link: from handing the block over to having the verdict, as the device saw it.
+        target: the target's forward pass, as the verifier measured it.
+        verify: the verifier's other work.
+    """
+
+    draft: float = 0.0
+    sample: float = 0.0
+    gate: float = 0.0
+    truncate: float = 0.0
+    encode: float = 0.0
+    link: float = 0.0
+    target: float = 0.0
+    verify: float = 0.0
+
+    @property
+    def arithmetic(self) -> float:
+        """Seconds the device spent beside its forward pass."""
+        return self.sample + self.gate + self.truncate + self.encode
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """What became of one token.
+
+    Attributes:
+        position: its index in the sequence.
+        token: its id.
+        fate: how it came to be.
+        draft_token: what the draft model proposed; None where it proposed nothing.
+        u: uncertainty of the draft; None where it was not computed.
+        k: vocabulary entries sent; 0 where none were.
+        payload_bits: the paper's size of the payload.
+        wire_bytes_up: bytes this token sent on the socket; 0 without a socket.
+        wire_bytes_down: bytes it received.
+        beta: rejection probability of the draft token; None where nobody judged it.
+        draft_passes: forward passes of the draft model.
+        target_passes: forward passes of the target model.
+        transmitted: whether the device sent a block for this token.
+        stages: seconds per stage.
+    """
+
+    position: int
+    token: int
+    fate: Fate
+    draft_token: int | None = None
+    u: float | None = None
+    k: int = 0
+    payload_bits: int = 0
+    wire_bytes_up: int = 0
+    wire_bytes_down: int = 0
+    beta: float | None = None
+    draft_passes: int = 0
+    target_passes: int = 0
+    transmitted: bool = False
+    stages: Stages = Stages()
+
+
+def write_trace(path: Path, records: Iterable[TokenRecord]) -> None:
+    """Write records to `path` as JSON lines.
+
+    Raises:
+        ConfigurationError: the file cannot be written.
+    """
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            for record in records:
+                file.write(json.dumps(dataclasses.asdict(record)) + "\n")
+    except OSError as error:
+        raise ConfigurationError(f"the trace {path} cannot be written: {error.strerror}; choose another path") from error
+
+
+def read_trace(path: Path) -> Iterator[TokenRecord]:
+    """Yield the records that `write_trace` wrote to `path`.
+
+    Raises:
+        ConfigurationError: the file cannot be read or a line of it is not a record.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigurationError(f"the trace {path} cannot be read: {error.strerror}") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            fields = json.loads(line)
+            fields["fate"] = Fate(fields["fate"])
+            fields["stages"] = Stages(**fields["stages"])
+            yield TokenRecord(**fields)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ConfigurationError(f"{path}, line {number}, is not a trace record ({error}); expected what --trace writes") from error
