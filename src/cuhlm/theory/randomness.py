@@ -1,0 +1,118 @@
+"""Keyed randomness: (seed, position, purpose) names a stream of numbers (design 2.6).
+
+Every random number in the system is a function of its key, so a request sent twice gets the same verdict, a
+replay is exact, and drafting ahead can be rolled back. The streams are the raw 64-bit words of numpy's
+counter-based Philox4x64-10, which are the same on every machine and in every numpy version; numpy's
+``Generator`` promises neither and is not used. Made of the raw words here, uniforms are the same everywhere too;
+only the logarithm in `exponentials` may differ in its last bit between processors.
+"""
+
+import operator
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from cuhlm.errors import ConfigurationError
+
+Floats = npt.NDArray[np.float64]
+Words = npt.NDArray[np.uint64]
+
+_PURPOSE_BITS = 8
+_POSITION_LIMIT = 2 ** (64 - _PURPOSE_BITS)
+
+
+class Purpose(IntEnum):
+    """What a stream is for. Numbers are part of the key: never renumber, only add."""
+
+    DRAFT = 0  # drawing d from x
+    REDRAFT = 1  # drawing d again, from x̂, once it is known that it will be sent
+    ACCEPT = 2  # accepting or rejecting d
+    RESIDUAL = 3  # drawing from the residual after a rejection
+    TARGET = 4  # drawing from y itself
+    GATE = 5  # the random gate
+    UNCERTAINTY = 6  # temperatures and samples of the sampled disagreement
+    FADING = 7  # the channel
+    RACE = 8  # the exponential race shared by device and verifier
+    CALIBRATION = 9  # choosing calibration tokens
+    BOOTSTRAP = 10  # resampling for intervals
+
+
+def check_seed(seed: int) -> int:
+    """Return `seed` as an int in [0, 2^64).
+
+    Raises:
+        ConfigurationError: it is not a whole number in that range.
+    """
+    try:
+        value = operator.index(seed)
+    except TypeError:
+        raise ConfigurationError(f"the seed is {seed!r}; expected a whole number from 0 to 2^64 − 1") from None
+    if not 0 <= value < 2**64:
+        raise ConfigurationError(f"the seed is {seed}; expected a whole number from 0 to 2^64 − 1")
+    return value
+
+
+def raw_words(seed: int, position: int, purpose: Purpose, size: int) -> Words:
+    """The first `size` words of the stream, shape (size,), uint64.
+
+    Philox4x64-10 with the key (seed, 2^8·position + purpose); as in numpy, the first block has counter 1.
+
+    Raises:
+        ConfigurationError: seed or position is out of range.
+    """
+    if not 0 <= position < _POSITION_LIMIT:
+        raise ConfigurationError(f"the position is {position}; expected a whole number from 0 to 2^56 − 1")
+    key = np.array([check_seed(seed), position << _PURPOSE_BITS | purpose], dtype=np.uint64)
+    return np.random.Philox(key=key).random_raw(size)
+
+
+def _open_unit(words: Words) -> Floats:
+    # 52 bits and a half: the 53-bit version would round its largest value to 1.
+    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+
+def uniforms(seed: int, position: int, purpose: Purpose, size: int = 1) -> Floats:
+    """The first `size` numbers of the stream as uniforms in the open interval (0, 1), shape (size,), float64.
+
+    Raises:
+        ConfigurationError: seed or position is out of range.
+    """
+    return _open_unit(raw_words(seed, position, purpose, size))
+
+
+def uniform(seed: int, position: int, purpose: Purpose) -> float:
+    """The first number of the stream, in the open interval (0, 1).
+
+    Raises:
+        ConfigurationError: seed or position is out of range.
+    """
+    return float(uniforms(seed, position, purpose)[0])
+
+
+def exponentials(
+    seed: int, position: int, token_ids: int | npt.NDArray[np.integer], purpose: Purpose = Purpose.RACE
+) -> Floats:
+    """Exp(1) numbers E_{t,i} of the race (design 2.6), one per token id.
+
+    The number of an id does not depend on which other ids are asked for: it is word i of the stream.
+
+    Args:
+        seed: of the session.
+        position: t.
+        token_ids: ids, shape (n,), or a count n, which stands for the ids 0 … n − 1.
+        purpose: of the stream.
+
+    Returns:
+        shape (n,), float64, above 0.
+
+    Raises:
+        ConfigurationError: seed or position is out of range.
+    """
+    if isinstance(token_ids, int):
+        return -np.log(uniforms(seed, position, purpose, token_ids))
+    if token_ids.size == 0:
+        return np.empty(0)
+    # Making all words up to the largest id is cheaper than any vectorised Philox in numpy.
+    words = raw_words(seed, position, purpose, int(token_ids.max()) + 1)
+    return -np.log(_open_unit(words[token_ids]))

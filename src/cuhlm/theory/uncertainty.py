@@ -1,0 +1,143 @@
+"""How unsure the draft model is of a token, from its raw logits (design 2.3).
+
+Temperature perturbation (U-HLM, Sec. III): draw M temperatures θ, sample d_m ~ softmax(z / θ_m), and count how often
+the sample differs from the drafted token. `sampled_disagreement` is that; `expected_disagreement` is its mean in
+closed form, without the noise. Entropy, margin and the largest probability are here for comparison.
+All lie in [0, 1], and 1 is most uncertain.
+"""
+
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from cuhlm.errors import ConfigurationError
+from cuhlm.messages import Array
+from cuhlm.theory.distributions import softmax
+
+Floats = npt.NDArray[np.float64]
+
+
+class Measure(StrEnum):
+    """The measures of uncertainty that a profile can be calibrated for."""
+
+    SAMPLED = "sampled"  # the paper's
+    EXPECTED = "expected"  # its mean
+    ENTROPY = "entropy"
+    MARGIN = "margin"
+    MAX_PROBABILITY = "max_probability"
+
+
+def bin_midpoints(theta_min: float = 0.0, theta_max: float = 2.0, perturbations: int = 20) -> Floats:
+    """Midpoints of M equal bins of [θ_min, θ_max], shape (M,): the temperatures of `expected_disagreement`.
+
+    Raises:
+        ConfigurationError: the bins are none or empty.
+    """
+    _check_range(theta_min, theta_max, perturbations)
+    return theta_min + (np.arange(perturbations) + 0.5) * (theta_max - theta_min) / perturbations
+
+
+def _check_range(theta_min: float, theta_max: float, perturbations: int) -> None:
+    if not 0 <= theta_min < theta_max < float("inf"):
+        raise ConfigurationError(
+            f"temperatures from {theta_min} to {theta_max}; expected 0 ≤ theta_min < theta_max, say 0 and 2"
+        )
+    if perturbations < 1:
+        raise ConfigurationError(f"{perturbations} perturbations; expected 1 or more, say 20")
+
+
+def expected_disagreement(logits: Array, token: int, *, temperatures: Floats) -> float:
+    """Mean chance that a temperature-perturbed sample differs from `token`.
+
+    The expectation of the sampled estimator in closed form: u = 1 − (1/M)·Σ_m softmax(z / θ_m)[token].
+
+    Args:
+        logits: raw draft logits, shape (|V|,), float32.
+        token: the drafted token's id.
+        temperatures: θ_m > 0, shape (M,); see `bin_midpoints`.
+
+    Returns:
+        u in [0, 1].
+    """
+    return float(1.0 - _agreement_probabilities(logits, token, temperatures).mean())
+
+
+def sampled_disagreement(
+    logits: Array,
+    token: int,
+    *,
+    uniforms: Floats,
+    theta_min: float = 0.0,
+    theta_max: float = 2.0,
+    perturbations: int = 20,
+) -> float:
+    """Share of M temperature-perturbed samples that differ from `token`: the paper's estimator.
+
+    Only whether d_m = d matters, and that is a coin with chance softmax(z / θ_m)[d]; tossing it has the same law as
+    drawing d_m from the whole vocabulary and costs no draw.
+
+    Args:
+        logits: raw draft logits, shape (|V|,), float32.
+        token: the drafted token's id.
+        uniforms: 2·M numbers in (0, 1): M for the temperatures, M for the coins.
+        theta_min: lower end of the temperatures (the paper: 0; its authors' code: 0.05).
+        theta_max: upper end.
+        perturbations: M.
+
+    Returns:
+        u in {0, 1/M, …, 1}.
+
+    Raises:
+        ConfigurationError: the range is empty or the number of uniforms is not 2·M.
+    """
+    _check_range(theta_min, theta_max, perturbations)
+    if uniforms.shape != (2 * perturbations,):
+        raise ConfigurationError(f"{uniforms.size} uniforms; expected 2·M = {2 * perturbations}")
+    temperatures = theta_min + (theta_max - theta_min) * uniforms[:perturbations]
+    agrees = uniforms[perturbations:] < _agreement_probabilities(logits, token, temperatures)
+    return float(1.0 - agrees.mean())
+
+
+def _agreement_probabilities(logits: Array, token: int, temperatures: Floats) -> Floats:
+    """softmax(z / θ_m)[token] for each m."""
+    gaps = np.subtract(logits, logits.max(), dtype=np.float32)
+    return np.array(
+        [np.exp(gaps[token] / t) / np.exp(gaps / np.float32(t)).sum() for t in temperatures], dtype=np.float64
+    )
+
+
+def expected_disagreements(logits: Array, temperatures: Floats) -> Array:
+    """`expected_disagreement` of every token, as if each were the draft.
+
+    Args:
+        logits: raw draft logits, shape (|V|,), float32.
+        temperatures: θ_m > 0, shape (M,).
+
+    Returns:
+        u, shape (|V|,), float32.
+    """
+    agreement = np.zeros(logits.shape, dtype=np.float32)
+    for temperature in temperatures:
+        agreement += softmax(logits, float(temperature))
+    agreement /= len(temperatures)
+    return np.subtract(1, agreement, out=agreement)
+
+
+def entropy(logits: Array) -> float:
+    """Shannon entropy of softmax(z) over its largest value, ln |V|; |V| ≥ 2."""
+    probs = softmax(logits)
+    nats = -np.sum(probs * np.log(probs, out=np.zeros_like(probs), where=probs > 0), dtype=np.float64)
+    return min(1.0, max(0.0, float(nats) / float(np.log(logits.size))))
+
+
+def margin(logits: Array) -> float:
+    """1 − (largest − second largest probability) of softmax(z); |V| ≥ 2."""
+    second, first = np.partition(softmax(logits), -2)[-2:]
+    return float(1 - (first - second))
+
+
+def max_probability(logits: Array) -> float:
+    """(1 − largest probability) of softmax(z), over its largest value, 1 − 1/|V|; |V| ≥ 2."""
+    largest = 1 / float(np.exp(np.subtract(logits, logits.max(), dtype=np.float32)).sum())
+    return min(1.0, max(0.0, (1 - largest) / (1 - 1 / logits.size)))

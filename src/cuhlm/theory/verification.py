@@ -1,0 +1,134 @@
+"""Speculative verification: draw, judge, and the law that comes out (design 2.2).
+
+A draft d, drawn from a law q, stands with probability min(1, y_d / q_d); otherwise a token is drawn from the residual
+r ∝ max(0, y − q). What comes out is distributed exactly as y, whatever q is, provided q is the law d was drawn from.
+So `draw` returns both, and nothing else makes a `Draft`.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from cuhlm.messages import Array, Draft
+
+Floats = npt.NDArray[np.float64]
+Law = npt.NDArray[np.floating]
+
+_BLOCK = 256  # entries per partial sum: a cumulative sum of |V| entries costs ten times as much
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What became of one drafted token.
+
+    Attributes:
+        accepted: whether it stands.
+        token: the token that comes out: the drafted one, or its replacement.
+        beta: its rejection probability, max(0, 1 − y_d / q_d).
+    """
+
+    accepted: bool
+    token: int
+    beta: float
+
+
+def draw(law: Array, uniform: float) -> Draft:
+    """Draw a token by the inverse distribution function; the only maker of `Draft`.
+
+    Args:
+        law: probabilities, shape (|V|,), float32, not all 0; need not sum to exactly 1.
+        uniform: in [0, 1).
+
+    Returns:
+        a token whose probability is not 0, and `law` itself.
+    """
+    return Draft(sample(law, uniform), law)
+
+
+def sample(weights: Law, uniform: float) -> int:
+    """The id i with Σ_{j<i} w_j ≤ uniform · Σ w < Σ_{j≤i} w_j; never one whose weight is 0.
+
+    Args:
+        weights: shape (|V|,), float32, at least 0 and not all 0.
+        uniform: in [0, 1].
+    """
+    sums = np.cumsum(np.add.reduceat(weights, _block_starts(weights.size)), dtype=np.float64)
+    point = uniform * sums[-1]
+    block = _first_above(sums, point)
+    before = sums[block - 1] if block else 0.0
+    start = block * _BLOCK
+    inside = np.cumsum(weights[start : start + _BLOCK], dtype=np.float64)
+    return start + _first_above(inside, point - before)
+
+
+@lru_cache(maxsize=8)
+def _block_starts(size: int) -> npt.NDArray[np.intp]:
+    return np.arange(0, size, _BLOCK)
+
+
+def _first_above(sums: Floats, point: float) -> int:
+    """First place whose cumulative sum is above `point`: there the sum rises, so its weight is not 0.
+
+    Where rounding puts `point` at the end or beyond, the last place at which the sum rises.
+    """
+    place = int(np.searchsorted(sums, point, side="right"))
+    return place if place < sums.size else int(np.searchsorted(sums, sums[-1]))
+
+
+def judge(law: Array, target_probs: Array, token: int, accept_uniform: float, residual_uniform: float) -> Judgement:
+    """Judge a drafted token; O(1) where it stands.
+
+    Args:
+        law: q, the law that `token` was drawn from, shape (|V|,), float32.
+        target_probs: y, shape (|V|,), float32.
+        token: d.
+        accept_uniform: in (0, 1).
+        residual_uniform: in [0, 1], used on a rejection only.
+    """
+    believed, wanted = float(law[token]), float(target_probs[token])
+    beta = rejection(believed, wanted)
+    if accept_uniform * believed < wanted:
+        return Judgement(True, token, beta)
+    return Judgement(False, sample(residual(target_probs, law), residual_uniform), beta)
+
+
+def rejection(believed: float, wanted: float) -> float:
+    """β = max(0, 1 − y_d / q_d); for q_d = 0 it is 0 where y_d > 0, else 1."""
+    if wanted >= believed:
+        return 0.0 if wanted > 0 else 1.0
+    return 1.0 - wanted / believed
+
+
+def residual(target_probs: Law, law: Law) -> Law:
+    """The law of the replacement, r ∝ max(0, y − q), not normalised: shape (|V|,), dtype of the arguments.
+
+    Where q covers y everywhere (q = y up to rounding) nothing is left, and a rejection has probability 0 up to
+    rounding; y itself is returned then.
+    """
+    rest = target_probs - law
+    np.maximum(rest, 0, out=rest)
+    return rest if rest.any() else target_probs
+
+
+def verified_law(draft_probs: Law, reported_law: Law, target_probs: Law) -> Floats:
+    """Exact law of the token that comes out when d ~ `draft_probs` is judged as if d ~ `reported_law`.
+
+    out_i = x_i·a_i + (Σ_d x_d·(1 − a_d))·r_i  with  a = min(1, y / q),  r ∝ max(0, y − q).
+    Equals y where `draft_probs` and `reported_law` are the same; their difference is what truncation costs.
+
+    Args:
+        draft_probs: x, shape (|V|,); may be a part of a law, with a sum below 1: the result has the same sum.
+        reported_law: q, shape (|V|,).
+        target_probs: y, shape (|V|,).
+
+    Returns:
+        shape (|V|,), float64.
+    """
+    x, q, y = (np.asarray(law, dtype=np.float64) for law in (draft_probs, reported_law, target_probs))
+    accept = np.divide(y, q, out=(y > 0).astype(np.float64), where=q > 0)
+    accepted: Floats = x * np.minimum(1.0, accept)
+    replacement = residual(y, q)
+    accepted += (x.sum() - accepted.sum()) * replacement / replacement.sum()
+    return accepted
