@@ -1,0 +1,345 @@
+"""The part of llama.cpp's C API that cuhlm calls, declared for ctypes (design 3).
+
+The library is the extension module of the PyPI package `xllamacpp`, which exports that API; it is opened as a plain
+shared library, and the package's Python code never runs. ``CUHLM_LIBLLAMA`` names another library file of the same
+llama.cpp version (built for CUDA or Metal, say). Declarations and library must agree to the byte: `library` checks
+the package's version and the values that the library's own default parameters are known to have.
+"""
+
+import atexit
+import ctypes
+import functools
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+from collections import deque
+from collections.abc import Mapping
+from ctypes import POINTER, c_bool, c_char_p, c_float, c_int32, c_size_t, c_uint32, c_void_p
+from pathlib import Path
+from types import MappingProxyType
+
+from cuhlm.errors import LibraryError
+
+VERSION = "2026.10.11549"
+"""The `xllamacpp` release whose C API is declared here; pyproject.toml pins the same."""
+
+LIBRARY_VARIABLE = "CUHLM_LIBLLAMA"
+
+FLASH_ATTENTION_ON = 1
+TYPE_BF16 = 30
+
+
+class ModelParams(ctypes.Structure):
+    """``llama_model_params``."""
+
+    _fields_ = (
+        ("devices", c_void_p),
+        ("tensor_buft_overrides", c_void_p),
+        ("n_gpu_layers", c_int32),
+        ("split_mode", c_int32),
+        ("load_mode", c_int32),
+        ("lazy_mode", c_int32),
+        ("main_gpu", c_int32),
+        ("tensor_split", c_void_p),
+        ("progress_callback", c_void_p),
+        ("progress_callback_user_data", c_void_p),
+        ("kv_overrides", c_void_p),
+        ("vocab_only", c_bool),
+        ("check_tensors", c_bool),
+        ("use_extra_bufts", c_bool),
+        ("no_host", c_bool),
+        ("no_alloc", c_bool),
+        ("load_mtp", c_bool),
+    )
+
+
+class ContextParams(ctypes.Structure):
+    """``llama_context_params``."""
+
+    _fields_ = (
+        ("n_ctx", c_uint32),
+        ("n_batch", c_uint32),
+        ("n_ubatch", c_uint32),
+        ("n_seq_max", c_uint32),
+        ("n_rs_seq", c_uint32),
+        ("n_outputs_max", c_uint32),
+        ("n_outputs_max_per_seq", c_uint32),
+        ("n_threads", c_int32),
+        ("n_threads_batch", c_int32),
+        ("ctx_type", c_int32),
+        ("rope_scaling_type", c_int32),
+        ("pooling_type", c_int32),
+        ("attention_type", c_int32),
+        ("flash_attn_type", c_int32),
+        ("rope_freq_base", c_float),
+        ("rope_freq_scale", c_float),
+        ("yarn_ext_factor", c_float),
+        ("yarn_attn_factor", c_float),
+        ("yarn_beta_fast", c_float),
+        ("yarn_beta_slow", c_float),
+        ("yarn_orig_ctx", c_uint32),
+        ("defrag_thold", c_float),
+        ("cb_eval", c_void_p),
+        ("cb_eval_user_data", c_void_p),
+        ("type_k", c_int32),
+        ("type_v", c_int32),
+        ("moe_cache_size", c_size_t),
+        ("abort_callback", c_void_p),
+        ("abort_callback_data", c_void_p),
+        ("embeddings", c_bool),
+        ("offload_kqv", c_bool),
+        ("no_perf", c_bool),
+        ("op_offload", c_bool),
+        ("swa_full", c_bool),
+        ("kv_unified", c_bool),
+        ("samplers", c_void_p),
+        ("n_samplers", c_size_t),
+        ("ctx_other", c_void_p),
+    )
+
+
+class Batch(ctypes.Structure):
+    """``llama_batch``; the pointers are plain addresses, of numpy arrays."""
+
+    _fields_ = (
+        ("n_tokens", c_int32),
+        ("token", c_void_p),
+        ("embd", c_void_p),
+        ("pos", c_void_p),
+        ("n_seq_id", c_void_p),
+        ("seq_id", c_void_p),
+        ("logits", c_void_p),
+    )
+
+
+_LogCallback = ctypes.CFUNCTYPE(None, c_int32, c_char_p, c_void_p)
+
+# Models, contexts, vocabularies and memories are opaque: c_void_p.
+_FUNCTIONS: Mapping[str, tuple[object, tuple[object, ...]]] = MappingProxyType(
+    {
+        "llama_log_set": (None, (_LogCallback, c_void_p)),
+        "llama_backend_init": (None, ()),
+        "llama_model_default_params": (ModelParams, ()),
+        "llama_context_default_params": (ContextParams, ()),
+        "llama_model_load_from_file": (c_void_p, (c_char_p, ModelParams)),
+        "llama_model_free": (None, (c_void_p,)),
+        "llama_model_get_vocab": (c_void_p, (c_void_p,)),
+        "llama_model_n_ctx_train": (c_int32, (c_void_p,)),
+        "llama_model_meta_val_str": (c_int32, (c_void_p, c_char_p, c_char_p, c_size_t)),
+        "llama_model_has_encoder": (c_bool, (c_void_p,)),
+        "llama_model_has_decoder": (c_bool, (c_void_p,)),
+        "llama_model_is_recurrent": (c_bool, (c_void_p,)),
+        "llama_model_is_hybrid": (c_bool, (c_void_p,)),
+        "llama_model_is_diffusion": (c_bool, (c_void_p,)),
+        "llama_init_from_model": (c_void_p, (c_void_p, ContextParams)),
+        "llama_free": (None, (c_void_p,)),
+        "llama_get_memory": (c_void_p, (c_void_p,)),
+        "llama_memory_seq_rm": (c_bool, (c_void_p, c_int32, c_int32, c_int32)),
+        "llama_decode": (c_int32, (c_void_p, Batch)),
+        "llama_get_logits": (c_void_p, (c_void_p,)),
+        "llama_vocab_n_tokens": (c_int32, (c_void_p,)),
+        "llama_vocab_get_text": (c_char_p, (c_void_p, c_int32)),
+        "llama_vocab_get_add_bos": (c_bool, (c_void_p,)),
+        "llama_vocab_bos": (c_int32, (c_void_p,)),
+        "llama_vocab_eos": (c_int32, (c_void_p,)),
+        "llama_vocab_is_eog": (c_bool, (c_void_p, c_int32)),
+        "llama_tokenize": (c_int32, (c_void_p, c_char_p, c_int32, POINTER(c_int32), c_int32, c_bool, c_bool)),
+        "llama_token_to_piece": (c_int32, (c_void_p, c_int32, c_char_p, c_int32, c_int32, c_bool)),
+    }
+)
+
+_KNOWN_DEFAULTS: Mapping[str, Mapping[str, object]] = MappingProxyType(
+    {
+        "llama_context_default_params": {
+            "n_ctx": 512,
+            "n_batch": 2048,
+            "n_ubatch": 512,
+            "n_seq_max": 1,
+            "rope_scaling_type": -1,
+            "pooling_type": -1,
+            "attention_type": -1,
+            "flash_attn_type": -1,
+            "yarn_orig_ctx": 0,
+            "defrag_thold": -1.0,
+            "type_k": 1,
+            "type_v": 1,
+            "moe_cache_size": 0,
+            "embeddings": False,
+            "offload_kqv": True,
+            "no_perf": True,
+            "op_offload": True,
+            "swa_full": True,
+            "kv_unified": False,
+            "n_samplers": 0,
+            "ctx_other": None,
+        },
+        "llama_model_default_params": {
+            "n_gpu_layers": -1,
+            "split_mode": 1,
+            "load_mode": -1,
+            "lazy_mode": 1,
+            "main_gpu": 0,
+            "kv_overrides": None,
+            "vocab_only": False,
+            "check_tensors": False,
+            "use_extra_bufts": True,
+            "no_host": False,
+            "no_alloc": False,
+            "load_mtp": False,
+        },
+    }
+)
+
+_LOG_LEVEL_ERROR = 4
+_ERROR_LINES: deque[str] = deque(maxlen=8)
+
+
+def _keep_error(level: int, text: bytes | None, _user_data: int | None) -> None:
+    if level == _LOG_LEVEL_ERROR and text:
+        _ERROR_LINES.append(text.decode(errors="replace").strip())
+
+
+_KEEP_ERROR = _LogCallback(_keep_error)  # the library holds only its address: it has to live as long as the process
+
+
+def take_errors() -> list[str]:
+    """The last lines that llama.cpp logged as errors since this was last called, oldest first."""
+    lines = list(_ERROR_LINES)
+    _ERROR_LINES.clear()
+    return lines
+
+
+def reason() -> str:
+    """What llama.cpp logged as errors since they were last taken, as one line."""
+    return " / ".join(take_errors()) or "llama.cpp gives no reason"
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """The llama.cpp library, opened, checked and silenced on the first call.
+
+    Raises:
+        LibraryError: it is missing, does not load, or has another layout than the one declared here.
+    """
+    path = _library_file()
+    opened = _opened(path)
+    _declare(opened, path)
+    _check_defaults(opened, path)
+    opened.llama_log_set(_KEEP_ERROR, None)
+    # A callback into Python must not outlive the interpreter: a library may log while the process ends.
+    atexit.register(opened.llama_log_set, _LogCallback(), None)
+    opened.llama_backend_init()
+    return opened
+
+
+def _library_file() -> Path:
+    if named := os.environ.get(LIBRARY_VARIABLE):
+        if not Path(named).is_file():
+            raise LibraryError(
+                f"{LIBRARY_VARIABLE} names {named}, which is no file; expected a llama.cpp library; correct or unset it"
+            )
+        return Path(named).resolve()
+    _check_version()
+    spec = importlib.util.find_spec("xllamacpp")  # finds the package without running it
+    folders = spec.submodule_search_locations if spec else None
+    found = [file for folder in folders or () for file in sorted(Path(folder).glob("xllamacpp*.so"))]
+    if not found:
+        raise LibraryError(
+            f"the package xllamacpp holds no library for {platform.system()}; expected Linux or macOS (Windows is not "
+            f"supported); use one of them, or let {LIBRARY_VARIABLE} name a llama.cpp library"
+        )
+    return found[0]
+
+
+def _check_version() -> None:
+    remedy = f"run: pip install xllamacpp=={VERSION}"
+    try:
+        installed = importlib.metadata.version("xllamacpp")
+    except importlib.metadata.PackageNotFoundError:
+        raise LibraryError(f"the package xllamacpp is not installed; expected version {VERSION}; {remedy}") from None
+    if installed != VERSION:
+        raise LibraryError(
+            f"xllamacpp is version {installed}; expected {VERSION}, whose C API cuhlm declares; {remedy}"
+        )
+
+
+def _opened(path: Path) -> ctypes.CDLL:
+    if not _has_avx2():
+        raise LibraryError(
+            "this processor lacks AVX2; expected one that has it, which the llama.cpp of xllamacpp needs; use another "
+            f"machine, or let {LIBRARY_VARIABLE} name a llama.cpp library built for this one"
+        )
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise LibraryError(f"{path} does not load ({error}); {load_remedy(str(error))}") from error
+
+
+def _has_avx2() -> bool:
+    """Whether the processor has AVX2, or need not; without it the library dies of an illegal instruction."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if LIBRARY_VARIABLE in os.environ or platform.machine() != "x86_64" or not cpuinfo.is_file():
+        return True
+    with cpuinfo.open(encoding="ascii", errors="replace") as lines:
+        return any(" avx2 " in f"{line.strip()} " for line in lines if line.startswith("flags"))
+
+
+def load_remedy(loader_message: str) -> str:
+    """What was expected and what to do, for what the system's loader says of a library that does not load."""
+    packages = {"libgomp": "libgomp1", "libstdc++": "libstdc++6", "libgcc_s": "libgcc-s1"}
+    missing = re.search(r"(lib[\w+.-]+?)\.so[.\d]*: cannot open", loader_message)
+    if missing and missing[1] in packages:
+        package = packages[missing[1]]
+        return f"expected the system library {missing[1]}; run: apt-get install {package} (or your system's like)"
+    if "GLIBC" in loader_message:
+        return "expected a newer C library; use a newer Linux (glibc 2.17 or later)"
+    return f"expected a library for this system and processor; reinstall xllamacpp=={VERSION}"
+
+
+def _declare(opened: ctypes.CDLL, path: Path) -> None:
+    for name, (result, arguments) in _FUNCTIONS.items():
+        try:
+            function = getattr(opened, name)
+        except AttributeError as error:
+            raise LibraryError(
+                f"{path} lacks {name}; expected the llama.cpp of xllamacpp {VERSION}; {_remedy()}"
+            ) from error
+        function.restype, function.argtypes = result, arguments
+
+
+def _check_defaults(opened: ctypes.CDLL, path: Path) -> None:
+    for name, expected in _KNOWN_DEFAULTS.items():
+        params = getattr(opened, name)()
+        differing = [
+            f"{field} is {getattr(params, field)} instead of {value}"
+            for field, value in expected.items()
+            if getattr(params, field) != value
+        ]
+        if differing:
+            raise LibraryError(
+                f"{name}() of {path} differs: {', '.join(differing)}; expected the defaults of xllamacpp {VERSION}, "
+                f"so the library has another layout; {_remedy()}"
+            )
+
+
+def _remedy() -> str:
+    if LIBRARY_VARIABLE in os.environ:
+        return f"unset {LIBRARY_VARIABLE}, or let it name a library of that version"
+    return f"run: pip install --force-reinstall xllamacpp=={VERSION}"
+
+
+__all__ = [
+    "FLASH_ATTENTION_ON",
+    "LIBRARY_VARIABLE",
+    "TYPE_BF16",
+    "VERSION",
+    "Batch",
+    "ContextParams",
+    "ModelParams",
+    "library",
+    "load_remedy",
+    "reason",
+    "take_errors",
+]

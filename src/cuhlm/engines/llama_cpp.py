@@ -1,0 +1,215 @@
+"""The default engine: any GGUF file, run by llama.cpp (design 3).
+
+This file keeps the books, of places and lengths; `llama_context` runs the forward passes.
+"""
+
+from collections.abc import Sequence as Row
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from cuhlm.engines.base import Advance, Sequence
+from cuhlm.engines.batch_invariance import RUN_LENGTH, is_batch_invariant
+from cuhlm.engines.cores import usable_cores, usable_cpus
+from cuhlm.engines.fingerprints import file_fingerprint, vocabulary_fingerprint
+from cuhlm.engines.gguf_model import GgufModel
+from cuhlm.engines.gguf_tokenizer import GgufTokenizer
+from cuhlm.engines.llama_context import LlamaContext, Span
+from cuhlm.errors import ConfigurationError, ContextOverflow, ModelError, VerifierBusy
+from cuhlm.messages import Array, ModelCard
+
+DEFAULT_CONTEXT_LENGTH = 2048
+MAX_SEQUENCES = 256  # llama.cpp's own bound
+
+
+class LlamaCppEngine:
+    """Implements `engines.base.Engine`. Made by `load`; not thread-safe."""
+
+    def __init__(self, model: GgufModel, context: LlamaContext, *, context_length: int, sequences: int) -> None:
+        self._model = model
+        self._context = context
+        self._vocab_size = model.vocab_size
+        self._context_length = context_length
+        self._sequences = sequences
+        self._free_places = set(range(sequences))
+        self._tokenizer = GgufTokenizer(model)
+        self._card = ModelCard(
+            name=model.name,
+            vocab_size=self._vocab_size,
+            vocab_fingerprint=vocabulary_fingerprint(self._tokenizer.token_strings()),
+            context_length=context_length,
+            batch_invariant=is_batch_invariant(self, self._vocab_size, sequences=sequences),
+            end_tokens=self._tokenizer.end_tokens,
+            fingerprint=file_fingerprint(model.path),
+        )
+
+    @classmethod
+    def load(
+        cls, path: str | Path, *, context_length: int | None = None, sequences: int = 1, threads: int | None = None
+    ) -> Self:
+        """Load a model and check whether its logits are batch-invariant.
+
+        Args:
+            path: a GGUF file.
+            context_length: tokens that every sequence can hold, at least 24; None takes 2048, or what the model was
+                trained for if that is less.
+            sequences: how many sequences may be open at once.
+            threads: threads of a forward pass; None takes one per usable core.
+
+        Raises:
+            ConfigurationError: a number is out of range.
+            LibraryError: llama.cpp does not load.
+            ModelError: the file is missing, holds no model that cuhlm can run, or does not fit into memory.
+        """
+        threads = usable_cores() if threads is None else threads
+        _check_range("threads", threads, 1, len(usable_cpus()), "a thread without a core only slows the others")
+        _check_range("sequences", sequences, 1, MAX_SEQUENCES, "llama.cpp holds no more")
+        model = GgufModel(Path(path))
+        trained = model.trained_context_length
+        length = min(DEFAULT_CONTEXT_LENGTH, trained) if context_length is None else context_length
+        _check_range("context_length", length, RUN_LENGTH, trained, f"{model.name} was trained for no more")
+        context = LlamaContext(model, context_length=length, sequences=sequences, threads=threads)
+        return cls(model, context, context_length=length, sequences=sequences)
+
+    @property
+    def card(self) -> ModelCard:
+        """Name, vocabulary, context length, numerics."""
+        return self._card
+
+    @property
+    def tokenizer(self) -> GgufTokenizer:
+        """The model's tokenizer; usable as long as the engine is open."""
+        return self._tokenizer
+
+    def open(self) -> "LlamaCppSequence":
+        """A new, empty sequence.
+
+        Raises:
+            VerifierBusy: all places are taken.
+        """
+        self._check_open()
+        if not self._free_places:
+            raise VerifierBusy(
+                f"all {self._sequences} sequences of {self._card.name} are in use; expected a free one; close one, or "
+                "load the model with more sequences"
+            )
+        # The lowest place: llama.cpp takes sequences in one pass only if their places follow one another.
+        place = min(self._free_places)
+        self._free_places.remove(place)
+        return LlamaCppSequence(self, place)
+
+    def advance(self, batch: Row[Advance]) -> list[Array]:
+        """Advance many sequences (each at most once) in as few forward passes as llama.cpp can; logits per entry.
+
+        Raises:
+            ContextOverflow: one entry does not fit; no sequence has changed.
+            ModelError: a forward pass failed, or a token is not in the vocabulary; no sequence has changed.
+        """
+        self._check_open()
+        entries = [(self._own(entry.sequence), entry) for entry in batch]
+        self._check(entries)
+        logits = self._context.evaluate(
+            [Span(sequence.place, len(sequence), entry.tokens, entry.rows) for sequence, entry in entries]
+        )
+        for sequence, entry in entries:
+            sequence._length += len(entry.tokens)
+        ends = np.cumsum([entry.rows for entry in batch])
+        return [logits[end - entry.rows : end] for entry, end in zip(batch, ends, strict=True)]
+
+    def close(self) -> None:
+        """Free the model and everything opened from it; closing twice is allowed."""
+        self._context.close()
+        self._model.close()
+
+    def _own(self, sequence: Sequence) -> "LlamaCppSequence":
+        if not isinstance(sequence, LlamaCppSequence) or sequence._engine is not self:
+            raise ValueError(f"{sequence!r} is no sequence of this engine; expected one that its open() returned")
+        sequence._check_open()
+        return sequence
+
+    def _check_open(self) -> None:
+        if self._context.closed:
+            raise ValueError("the engine is closed; expected an open one; load the model again")
+
+    def _check(self, entries: "list[tuple[LlamaCppSequence, Advance]]") -> None:
+        if len({sequence.place for sequence, _ in entries}) < len(entries):
+            raise ValueError("a sequence appears twice in one batch; expected each at most once; join its tokens")
+        for sequence, entry in entries:
+            if not 0 <= entry.rows <= len(entry.tokens) or not entry.tokens:
+                raise ValueError(
+                    f"{entry.rows} rows of {len(entry.tokens)} tokens; expected a token, and 0 to all rows"
+                )
+            self._check_room(len(sequence), len(entry.tokens))
+            self._check_tokens(entry.tokens)
+
+    def _check_room(self, length: int, added: int) -> None:
+        if length + added > self._context_length:
+            raise ContextOverflow(
+                f"{added} more tokens after {length} do not fit; expected at most {self._context_length} in all; "
+                f"shorten the prompt or the answer, or load {self._card.name} with a longer context"
+            )
+
+    def _check_tokens(self, tokens: Row[int]) -> None:
+        # llama.cpp checks too, but names no token.
+        lowest, highest = min(tokens), max(tokens)
+        if lowest < 0 or highest >= self._vocab_size:
+            raise ModelError(
+                f"token {lowest if lowest < 0 else highest} is not in the vocabulary; expected ids from 0 to "
+                f"{self._vocab_size - 1}; use the tokens of this model's own tokenizer"
+            )
+
+    def _drop(self, place: int, length: int) -> None:
+        self._context.drop(place, length)
+
+    def _give_back(self, place: int) -> None:
+        if not self._context.closed:
+            self._context.drop(place, 0)
+            self._free_places.add(place)
+
+
+class LlamaCppSequence:
+    """Implements `engines.base.Sequence`."""
+
+    def __init__(self, engine: LlamaCppEngine, place: int) -> None:
+        self._engine = engine
+        self._length = 0
+        self._open = True
+        self.place = place
+
+    def __len__(self) -> int:
+        """Tokens read so far."""
+        return self._length
+
+    def append(self, tokens: Row[int], rows: int = 1) -> Array:
+        """Read `tokens`; the logits after each of the last `rows`, shape (rows, |V|), float32, owned by the caller.
+
+        Raises:
+            ContextOverflow: the tokens do not fit; the sequence is unchanged.
+            ModelError: the forward pass failed, or a token is not in the vocabulary; the sequence is unchanged.
+        """
+        return self._engine.advance([Advance(self, tokens, rows)])[0]
+
+    def drop(self, length: int) -> None:
+        """Forget all but the first `length` tokens (0 ≤ length ≤ len)."""
+        self._check_open()
+        if not 0 <= length <= self._length:
+            raise ValueError(f"{length} tokens to keep of {self._length}; expected 0 to {self._length}")
+        self._engine._drop(self.place, length)
+        self._length = length
+
+    def close(self) -> None:
+        """Give the sequence's place back; closing twice is allowed."""
+        if self._open:
+            self._open = False
+            self._engine._give_back(self.place)
+
+    def _check_open(self) -> None:
+        self._engine._check_open()
+        if not self._open:
+            raise ValueError("the sequence is closed; expected an open one; open another")
+
+
+def _check_range(name: str, value: int, lowest: int, highest: int, why: str) -> None:
+    if not lowest <= value <= highest:
+        raise ConfigurationError(f"{name} is {value}; expected {lowest} to {highest} ({why}); choose another value")
