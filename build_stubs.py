@@ -12,7 +12,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 class StubsHook(BuildHookInterface):  # type: ignore[type-arg]
     """Runs protoc before files are collected."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 (the hook's signature)
         """Generate the classes beside the .proto."""
         from grpc_tools import protoc  # noqa: PLC0415 (only there while building)
 

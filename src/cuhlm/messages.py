@@ -22,7 +22,7 @@ class Fate(StrEnum):
     ACCEPTED = "accepted"  # drafted by the device, let stand by the verifier
     RESAMPLED = "resampled"  # drawn by the verifier instead of the draft it rejected
     BONUS = "bonus"  # drawn by the verifier after a block that stood whole
-    LOCAL = "local"  # made without a verifier
+    LOCAL = "local"  # made without the verifier because the link was down
     TARGET = "target"  # made by the verifier alone
 
 
@@ -65,6 +65,8 @@ class ModelCard:
         batch_invariant: a position's logits do not depend on what else is in the forward pass (design 3).
         max_block: drafted and synced tokens that one block may carry; 0 where the question does not arise.
         max_sessions: sessions that may be open at once; 0 likewise.
+        end_tokens: tokens with which this model ends a turn or a text.
+        fingerprint: identifies the weights, so that a profile is used only with the pair it was made for.
     """
 
     name: str
@@ -74,6 +76,25 @@ class ModelCard:
     batch_invariant: bool
     max_block: int = 0
     max_sessions: int = 0
+    end_tokens: frozenset[int] = frozenset()
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a session begins with.
+
+    Attributes:
+        prompt: tokens, at least one.
+        sampling: how the target's logits become y.
+        seed: of the keyed randomness (design 2.6), 0 ≤ seed < 2^64.
+        vocab_size: tokens both models share, |V|; ids beyond have probability 0 (design 2.1).
+    """
+
+    prompt: tuple[int, ...]
+    sampling: Sampling
+    seed: int
+    vocab_size: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,9 @@ def write_trace(path: Path, records: Iterable[TokenRecord]) -> None:
             for record in records:
                 file.write(json.dumps(dataclasses.asdict(record)) + "\n")
     except OSError as error:
-        raise ConfigurationError(f"the trace {path} cannot be written: {error.strerror}; choose another path") from error
+        raise ConfigurationError(
+            f"the trace {path} cannot be written: {error.strerror}; choose another path"
+        ) from error
 
 
 def read_trace(path: Path) -> Iterator[TokenRecord]:
@@ -112,4 +114,6 @@ def read_trace(path: Path) -> Iterator[TokenRecord]:
             fields["stages"] = Stages(**fields["stages"])
             yield TokenRecord(**fields)
         except (ValueError, TypeError, KeyError) as error:
-            raise ConfigurationError(f"{path}, line {number}, is not a trace record ({error}); expected what --trace writes") from error
+            raise ConfigurationError(
+                f"{path}, line {number}, is not a trace record ({error}); expected what --trace writes"
+            ) from error

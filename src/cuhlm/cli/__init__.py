@@ -1,0 +1,35 @@
+"""The command line: one file per command, no logic. A `CuhlmError` is one line and exit code 2."""
+
+import sys
+
+import typer
+
+from cuhlm.cli.calibrate import calibrate
+from cuhlm.cli.demo import demo
+from cuhlm.cli.describe import describe
+from cuhlm.cli.generate import generate
+from cuhlm.cli.verifier import verifier
+from cuhlm.errors import CuhlmError
+
+app = typer.Typer(
+    name="cuhlm",
+    help="Decode with a small language model here and a large one behind a bad network.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (demo, generate, verifier, calibrate, describe):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except CuhlmError as error:
+        print(f"cuhlm: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

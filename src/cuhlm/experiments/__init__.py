@@ -1,0 +1,1 @@
+"""Whole runs with both models at hand: calibration, quality, the demo."""

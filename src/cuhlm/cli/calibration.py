@@ -1,0 +1,78 @@
+"""Runs a calibration with its progress shown, and prints what it found."""
+
+import json
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from cuhlm.engines.llama_cpp import LlamaCppEngine
+from cuhlm.engines.locate import locate
+from cuhlm.experiments.calibrate import Plan, Tokens, calibrate
+from cuhlm.experiments.prompts import Prompt
+from cuhlm.profiles import Profile
+from cuhlm.theory.rejection import skipped_risk
+
+
+def run_calibration(
+    draft: str,
+    target: str,
+    prompts: Sequence[Prompt],
+    plan: Plan,
+    out: Path,
+    *,
+    context: int | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Calibrate, write the profile to `out`, and print it."""
+    console = Console(highlight=False, stderr=as_json)
+    with (
+        closing(LlamaCppEngine.load(locate(draft), context_length=context, threads=threads)) as draft_engine,
+        closing(LlamaCppEngine.load(locate(target), context_length=context, threads=threads)) as target_engine,
+        Progress(console=console, transient=True) as progress,
+    ):
+        task = progress.add_task("calibrating", total=len(prompts))
+        profile, tokens = calibrate(
+            draft_engine, target_engine, prompts, plan, lambda done, _: progress.update(task, completed=done)
+        )
+    profile.save(out)
+    if as_json:
+        print(json.dumps(profile.as_json(), indent=1))
+        return
+    _print(console, profile, tokens)
+    console.print(f"written to {out}")
+
+
+def _print(console: Console, profile: Profile, tokens: Tokens) -> None:
+    model, made = profile.rejection, profile.provenance
+    console.print(
+        f"{profile.draft_name} → {profile.target_name}: {made.n_tokens} tokens of {made.n_prompts} prompts at "
+        f"T = {made.temperature:g}, u = {profile.uncertainty.measure}\n"
+        f"E[β | u] ≈ {model.a:.3f}·u {model.b:+.3f}   r = {model.pearson_r:.3f}   R² = {model.r_squared:.3f}   "
+        f"Δ = P(y_d < x_d) = {profile.delta:.3f}   mean β = {np.mean(tokens.beta):.3f}\n"
+        f"k* = {profile.k_star} at ϑ = {profile.vartheta:g}"
+    )
+    table = Table("threshold", "u_th", "would skip", "mean β of the skipped", "95 % interval", "", header_style="bold")
+    u, beta = np.array(tokens.u), np.array(tokens.beta)
+    for name, threshold in (("risk-averse", profile.risk_averse), ("risk-prone", profile.risk_prone)):
+        risk = skipped_risk(u, beta, threshold, seed=made.seed)
+        interval = "–" if np.isnan(risk.mean_beta) else f"{risk.low:.3f} … {risk.high:.3f}"
+        mean = "–" if np.isnan(risk.mean_beta) else f"{risk.mean_beta:.3f}"
+        table.add_row(name, f"{threshold:.3f}", f"{risk.share:.1%}", mean, interval, outside(threshold))
+    console.print(table)
+
+
+def outside(threshold: float) -> str:
+    """What it means that a threshold lies outside [0, 1]; empty where it does not."""
+    if np.isnan(threshold):
+        return "undefined: β does not grow with u"
+    if threshold < 0:
+        return "below 0: even certain drafts are rejected too often, so this rule never skips"
+    if threshold > 1:
+        return "above 1: even the most uncertain drafts pass, so this rule never asks"
+    return ""

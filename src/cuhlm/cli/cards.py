@@ -1,0 +1,80 @@
+"""Prints model cards, methods and profiles."""
+
+import dataclasses
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cuhlm.device.device import Device
+from cuhlm.messages import ModelCard
+from cuhlm.methods import METHODS
+from cuhlm.profiles import Profile
+
+
+def print_methods() -> None:
+    """The table of methods (design 2.7)."""
+    table = Table(header_style="bold")
+    for heading in ("method", "asks the verifier", "sends of x", "what it is"):
+        table.add_column(heading)
+    for method in METHODS.values():
+        table.add_row(method.name, str(method.gate), str(method.truncation), method.summary)
+    Console().print(table)
+
+
+def print_pair(device: Device, profile: Profile | None, *, as_json: bool) -> None:
+    """Both model cards, how many tokens they share, and the profile."""
+    cards = {"draft": device.draft.card, "target": device.target}
+    if as_json:
+        print(json.dumps(_as_json(cards, device.vocab_size, profile), indent=1))
+        return
+    console = Console(highlight=False)
+    console.print(_cards_table({role: card for role, card in cards.items() if card}))
+    if device.target is not None:
+        console.print(f"The two share a vocabulary of {device.vocab_size} tokens: they can work together.")
+        console.print(profile_lines(profile) if profile else "No profile: `cuhlm calibrate` makes one for this pair.")
+
+
+def profile_lines(profile: Profile) -> str:
+    """A profile in two lines."""
+    model, made = profile.rejection, profile.provenance
+    return (
+        f"Profile: E[β | u] = {model.a:.3f}·u {model.b:+.3f}, r = {model.pearson_r:.2f}, Δ = {profile.delta:.2f}; "
+        f"risk-averse u_th = {profile.risk_averse:.3f}, risk-prone {profile.risk_prone:.3f}, k* = {profile.k_star}\n"
+        f"         from {made.n_tokens} tokens of {made.n_prompts} prompts ({made.prompts}) at T = {made.temperature:g}, "
+        f"{made.date}"
+    )
+
+
+def _cards_table(cards: dict[str, ModelCard]) -> Table:
+    table = Table(header_style="bold")
+    table.add_column("")
+    for role in cards:
+        table.add_column(role)
+    for label, show in _CARD_ROWS:
+        table.add_row(label, *[show(card) for card in cards.values()])
+    return table
+
+
+def _numerics(card: ModelCard) -> str:
+    if card.batch_invariant:
+        return "batch-invariant: exact to the bit"
+    return "not batch-invariant: exact in law, a repeated request gets the stored verdict"
+
+
+_CARD_ROWS = (
+    ("name", lambda card: card.name),
+    ("weights", lambda card: card.fingerprint[:12]),
+    ("vocabulary", lambda card: f"{card.vocab_size} tokens, {card.vocab_fingerprint[:12]}"),
+    ("context", lambda card: f"{card.context_length} tokens"),
+    ("numerics", _numerics),
+)
+
+
+def _as_json(cards: dict[str, ModelCard | None], vocab_size: int, profile: Profile | None) -> dict[str, Any]:
+    shown = {
+        role: None if card is None else {**dataclasses.asdict(card), "end_tokens": sorted(card.end_tokens)}
+        for role, card in cards.items()
+    }
+    return {**shown, "shared_vocab_size": vocab_size, "profile": None if profile is None else profile.as_json()}

@@ -1,0 +1,161 @@
+"""Prints the demo: answers coloured by fate, then one table; or one JSON object."""
+
+import json
+import math
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from cuhlm.cli.streaming import coloured, legend
+from cuhlm.device.device import Device
+from cuhlm.device.steps import Emit
+from cuhlm.engines.cores import usable_cores
+from cuhlm.engines.llama_cpp import LlamaCppEngine
+from cuhlm.engines.locate import locate
+from cuhlm.experiments.demo import PROMPTS, Conditions, Listener, MethodResult, run_demo
+from cuhlm.experiments.pair import find_profile
+from cuhlm.experiments.verifier_process import verifier_process
+from cuhlm.link.grpc import GrpcLink, Security
+from cuhlm.methods import METHODS
+from cuhlm.settings import Settings, threshold_meaning
+
+DRAFT, TARGET = "smollm2-draft", "smollm2-135m"
+CONTEXT = 512
+WIDTH = 132
+
+
+def compare(conditions: Conditions, *, as_json: bool, svg: Path | None) -> None:
+    """Run the demo and print it.
+
+    Raises:
+        CuhlmError: the pair cannot be loaded, or the verifier process does not start.
+    """
+    console = Console(highlight=False, record=svg is not None, stderr=as_json, width=WIDTH)
+    threads = max(1, usable_cores() // 2)  # device and verifier share this machine: each gets its half (design 3)
+    with (
+        verifier_process(TARGET, context=CONTEXT, threads=threads) as verifier,
+        _engine(DRAFT, threads) as draft,
+        _engine(TARGET, threads) as target,
+        closing(GrpcLink(verifier.address, security=Security(verifier.token))) as link,
+    ):
+        device = Device(draft, link)
+        console.print(Text.assemble(f"draft {DRAFT}, verifier process for {TARGET} at {verifier.address}\n", legend()))
+        with _shown(console) as listener:
+            profile = find_profile(None, draft.card, device.target)
+            results = run_demo(device, target, profile, conditions, listener)
+    if as_json:
+        print(json.dumps(_without_nan(_as_json(results, conditions, device.vocab_size)), indent=1))
+    else:
+        console.print(_table(results, _title(results, conditions)), _notes(conditions), sep="\n")
+    if svg is not None:
+        console.save_svg(str(svg), title="cuhlm demo")
+
+
+def _title(results: Mapping[str, MethodResult], conditions: Conditions) -> str:
+    tokens = sum(len(result.records) for result in results.values())
+    return (
+        f"{len(PROMPTS)} prompts, {tokens} tokens in all, T = {conditions.sampling.temperature:g}, "
+        f"channel {conditions.channel.name}, compute {conditions.compute.name}"
+    )
+
+
+def _notes(conditions: Conditions) -> Text:
+    """What the columns mean, where a heading cannot say it."""
+    exact = (
+        "At T = 0 hlm gives remote's tokens exactly."
+        if conditions.sampling.temperature == 0
+        else "Sampled answers part from remote's at the first different draw, also those of exact methods: look at TV."
+    )
+    return Text(
+        "simulated: draft + uplink + round trip + target, billed from the trace. wall: on this machine over loopback gRPC, "
+        "prompt included. uplink: the paper's payload. socket up: counted by the kernel. "
+        f"TV: mean distance of the method's token law from the target's, along its answers. {exact}",
+        "dim",
+    )
+
+
+def _as_json(results: Mapping[str, MethodResult], conditions: Conditions, vocab_size: int) -> dict[str, Any]:
+    return {
+        "pair": {"draft": DRAFT, "target": TARGET, "vocab_size": vocab_size},
+        "channel": {"name": conditions.channel.name, "round_trip_seconds": conditions.channel.round_trip_seconds},
+        "compute": conditions.compute.name,
+        "temperature": conditions.sampling.temperature,
+        "threshold": results["u-hlm"].settings.threshold,
+        "methods": {name: result.as_json() for name, result in results.items()},
+    }
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN: null stands for a mean of nothing."""
+    if isinstance(value, dict):
+        return {name: _without_nan(inner) for name, inner in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+class _Shown(Listener):
+    """Prints answers as they are done, over a progress bar with the time left."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("decoding", total=len(METHODS) * len(PROMPTS))
+
+    def method_begins(self, settings: Settings) -> None:
+        method = settings.method
+        self._progress.update(self._task, description=method.name)
+        self._progress.console.print(Text.assemble("\n", (f"{method.name}", "bold"), (f"  {method.summary}", "dim")))
+        if meaning := threshold_meaning(settings):
+            self._progress.console.print(Text(f"  note: {meaning}", "yellow"))
+
+    def answer_is_done(self, prompt: str, answer: Sequence[Emit]) -> None:
+        text = Text(overflow="fold").append(f"{prompt}  ", "dim").append_text(coloured(list(answer)))
+        self._progress.console.print(text)
+        self._progress.advance(self._task)
+
+
+@contextmanager
+def _shown(console: Console) -> Generator[_Shown, None, None]:
+    columns = (TextColumn("{task.description:>14}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield _Shown(progress)
+
+
+@contextmanager
+def _engine(model: str, threads: int) -> Generator[LlamaCppEngine, None, None]:
+    with closing(LlamaCppEngine.load(locate(model), context_length=CONTEXT, threads=threads)) as engine:
+        yield engine
+
+
+COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("tokens/s\nsimulated", "tokens_per_s_simulated", "{:.2f}"),
+    ("tokens/s\nwall", "tokens_per_s_wall", "{:.1f}"),
+    ("trans-\nmitted", "transmitted_share", "{:.0%}"),
+    ("mean k", "mean_k", "{:.0f}"),
+    ("vocab.\nleft out", "vocabulary_compression", "{:.1%}"),
+    ("uplink\nB/token", "uplink_bytes_per_token", "{:.0f}"),
+    ("socket up\nB/token", "wire_bytes_per_token", "{:.0f}"),
+    ("target\npasses", "target_passes_per_token", "{:.2f}"),
+    ("accep-\ntance", "acceptance", "{:.0%}"),
+    ("TV from\ntarget", "mean_tv", "{:.3f}"),
+    ("as\nremote", "agreement_with_remote", "{:.0%}"),
+)
+
+
+def _table(results: Mapping[str, MethodResult], title: str) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    table.add_column("method", no_wrap=True)
+    for heading, _, _ in COLUMNS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, result in results.items():
+        numbers = result.as_json()
+        table.add_row(name, *[_shown_number(numbers[key], form) for _, key, form in COLUMNS])
+    return table
+
+
+def _shown_number(value: float, form: str) -> str:
+    return "–" if math.isnan(value) else form.format(value)

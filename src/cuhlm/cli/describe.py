@@ -1,0 +1,37 @@
+"""`cuhlm describe`: model cards, and whether a pair fits."""
+
+from typing import Annotated
+
+import typer
+
+from cuhlm.cli import options
+
+
+def describe(
+    draft: options.Draft = "smollm2-draft",
+    verifier: options.VerifierAddress = None,
+    target: options.Target = None,
+    token: options.Token = None,
+    tls_ca: options.TlsCa = None,
+    deadline: options.Deadline = 30.0,
+    profile: options.ProfilePath = None,
+    methods: Annotated[bool, typer.Option("--methods", help="List the methods instead.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show the draft's and the target's model cards, whether the two fit, and their profile.
+
+    Examples: `cuhlm describe --target smollm2-135m`, `cuhlm describe --methods`
+    """
+    from cuhlm.cli import cards
+
+    if methods:
+        cards.print_methods()
+        return
+
+    from cuhlm.experiments.pair import Reach, find_profile, open_device
+    from cuhlm.link.grpc import Security
+
+    reach = Reach(verifier, target, Security(token, tls_ca), deadline)
+    with open_device(draft, reach) as device:
+        found = find_profile(profile, device.draft.card, device.target)
+        cards.print_pair(device, found, as_json=as_json)

@@ -1,0 +1,79 @@
+"""Prints an answer while it is generated, its tokens coloured by fate."""
+
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from cuhlm.device.device import Device, Request
+from cuhlm.device.steps import Emit
+from cuhlm.experiments.summary import summarise
+from cuhlm.messages import Fate
+from cuhlm.records import TokenRecord, write_trace
+from cuhlm.settings import Settings, threshold_meaning
+
+FATE_STYLES = {
+    Fate.SKIPPED: "green",
+    Fate.ACCEPTED: "cyan",
+    Fate.RESAMPLED: "bold yellow",
+    Fate.BONUS: "blue",
+    Fate.LOCAL: "magenta",
+    Fate.TARGET: "white",
+}
+
+
+def legend() -> Text:
+    """What the colours mean."""
+    return Text.assemble(
+        *[
+            part
+            for fate in (Fate.SKIPPED, Fate.ACCEPTED, Fate.RESAMPLED, Fate.TARGET)
+            for part in ((f"■ {fate}", FATE_STYLES[fate]), "  ")
+        ]
+    )
+
+
+def coloured(emits: list[Emit]) -> Text:
+    """An answer, its tokens coloured by fate."""
+    return Text.assemble(*[(emit.text, FATE_STYLES[emit.record.fate]) for emit in emits])
+
+
+def stream_answer(device: Device, settings: Settings, request: Request, *, trace: Path | None, fates: bool) -> None:
+    """Print the answer as it comes, then what it cost.
+
+    Whatever ends the generation, the tokens so far are printed and in the trace.
+
+    Raises:
+        CuhlmError: whatever ended the generation early.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    notes = Console(stderr=True, highlight=False)
+    if meaning := threshold_meaning(settings):
+        notes.print(f"[yellow]note:[/] {meaning}")
+    records: list[TokenRecord] = []
+    started = time.perf_counter()
+    generation = device.generate(settings, request)
+    try:
+        while True:
+            try:
+                emit = next(generation)
+            except StopIteration as end:
+                console.print(end.value.text)
+                break
+            records.append(emit.record)
+            console.print(Text(emit.text, FATE_STYLES[emit.record.fate] if fates else ""), end="")
+    finally:
+        sys.stdout.flush()
+        if trace is not None:
+            write_trace(trace, records)
+    if fates:
+        seconds = time.perf_counter() - started
+        summary = summarise(records, device.vocab_size)
+        notes.print(legend())
+        notes.print(
+            f"[dim]{settings.method.name}: {len(records)} tokens in {seconds:.1f} s, prompt included; "
+            f"{summary.transmitted_share:.0%} transmitted, "
+            f"{summary.wire_bytes_per_token:.0f} bytes up and {summary.wire_bytes_down_per_token:.0f} down per token[/]"
+        )

@@ -1,0 +1,184 @@
+"""The device: a draft model, a way to a verifier, and a method to generate with."""
+
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from cuhlm.channel.clock import VirtualClock
+from cuhlm.channel.compute import ComputeTable
+from cuhlm.codec.fixed_width import FixedWidthCodec
+from cuhlm.device.drafting import Drafting
+from cuhlm.device.drivers import drive, drive_async, drive_simulated
+from cuhlm.device.ending import Ending, Limits
+from cuhlm.device.gate import make_gate
+from cuhlm.device.loop import Loop, decode, delegate
+from cuhlm.device.offering import Offering
+from cuhlm.device.pairing import shared_vocabulary
+from cuhlm.device.steps import Emit, Finish, Reason
+from cuhlm.engines.base import Engine
+from cuhlm.errors import ConfigurationError, ContextOverflow
+from cuhlm.link.base import Link, LinkSession
+from cuhlm.messages import ModelCard, Opening, Sampling
+from cuhlm.methods import GateRule
+from cuhlm.records import TokenRecord
+from cuhlm.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One generation.
+
+    Attributes:
+        prompt: tokens, at least one.
+        sampling: how distributions are made of logits, on both sides.
+        seed: of the keyed randomness, 0 ≤ seed < 2^64: the same seed gives the same answer.
+        limits: when to stop.
+    """
+
+    prompt: tuple[int, ...]
+    sampling: Sampling = Sampling()
+    seed: int = 0
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        if not self.prompt:
+            raise ConfigurationError("the prompt is empty; expected at least one token")
+        if not 0 <= self.seed < 2**64:
+            raise ConfigurationError(f"the seed is {self.seed}; expected a whole number from 0 to 2^64 − 1")
+        if self.limits.max_tokens < 1:
+            raise ConfigurationError(f"max tokens is {self.limits.max_tokens}; expected 1 or more")
+
+
+class Device:
+    """Generates text with a draft model here and a target model behind a link.
+
+    One generation at a time. The engine and the link stay the caller's to close.
+
+    Args:
+        draft: the draft model. For `remote` only its tokenizer is used.
+        link: to a verifier; None where only `local` is used.
+
+    Raises:
+        IncompatibleModels: draft and target do not share a vocabulary.
+        LinkError: the verifier cannot be reached.
+    """
+
+    def __init__(self, draft: Engine, link: Link | None) -> None:
+        self.draft = draft
+        self._link = link
+        self.target = link.describe() if link else None
+        self.vocab_size = shared_vocabulary(draft, link, self.target) if link and self.target else draft.card.vocab_size
+
+    def generate(self, settings: Settings, request: Request) -> Generator[Emit, None, Finish]:
+        """Generate with `settings`, blocking; yields tokens as they are decided.
+
+        Raises:
+            ConfigurationError: the method needs a verifier and there is none.
+            ContextOverflow: the prompt does not fit.
+            LinkError: the verifier was lost; what was yielded before stands.
+        """
+        with self._prepared(settings, request, self._link) as (loop, session):
+            return (yield from drive(loop, session))
+
+    async def generate_async(self, settings: Settings, request: Request) -> AsyncGenerator[Emit | Finish, None]:
+        """As `generate`, without blocking the event loop; the last item is the `Finish`."""
+        with self._prepared(settings, request, self._link) as (loop, session):
+            async for item in drive_async(loop, session):
+                yield item
+
+    def generate_simulated(
+        self, settings: Settings, request: Request, *, clock: VirtualClock, compute: ComputeTable
+    ) -> Generator[Emit, None, Finish]:
+        """As `generate`, on the virtual clock that the device's `SimulatedLink` runs on."""
+        with self._prepared(settings, request, self._link) as (loop, session):
+            return (yield from drive_simulated(loop, session, clock, compute))
+
+    @contextmanager
+    def _prepared(
+        self, settings: Settings, request: Request, link: Link | None
+    ) -> Generator[tuple[Loop, LinkSession | None], None, None]:
+        """The loop and the session of one generation, which are closed afterwards whatever happens."""
+        asks = settings.method.gate is not GateRule.NEVER
+        if asks and link is None:
+            raise ConfigurationError(f"the method {settings.method.name} needs a verifier; give --verifier or --target")
+        ending = self._ending(settings, request)
+        drafting = (
+            Drafting(self.draft.open(), request.sampling, request.seed, self.vocab_size)
+            if settings.method.drafts
+            else None
+        )
+        session = None
+        try:
+            if asks and link is not None:
+                session = link.open(Opening(request.prompt, request.sampling, request.seed, self.vocab_size))
+            loop = self._loop(settings, request, drafting, ending)
+            yield loop, session
+            loop.close()
+        finally:
+            if session is not None:
+                session.close()
+            if drafting is not None:
+                drafting.close()
+
+    def _loop(self, settings: Settings, request: Request, drafting: Drafting | None, ending: Ending) -> Loop:
+        if drafting is None:
+            return delegate(request.prompt, ending)
+        return decode(
+            request.prompt,
+            drafting,
+            make_gate(settings, request.seed),
+            Offering(settings, FixedWidthCodec(), request.seed, self.vocab_size),
+            ending,
+            clock=time.perf_counter,
+        )
+
+    def _ending(self, settings: Settings, request: Request) -> Ending:
+        cards = self._cards(settings)
+        context = min(card.context_length for card in cards)
+        room = context - len(request.prompt)
+        if room < 1:
+            raise ContextOverflow(
+                f"the prompt has {len(request.prompt)} tokens; draft and target hold {context}, the answer included; "
+                "shorten the prompt or give a larger --context"
+            )
+        end_tokens = self.draft.tokenizer.end_tokens.union(*(card.end_tokens for card in cards))
+        return Ending(request.limits, end_tokens, room, self.draft.tokenizer.piece)
+
+    def _cards(self, settings: Settings) -> list[ModelCard]:
+        """Cards of the models that take part."""
+        drafts = [self.draft.card] if settings.method.drafts else []
+        asked = [self.target] if self.target and settings.method.gate is not GateRule.NEVER else []
+        return drafts + asked
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A finished generation.
+
+    Attributes:
+        records: one per token.
+        text: without end tokens, and up to the stop string.
+        reason: why it ended.
+    """
+
+    records: tuple[TokenRecord, ...]
+    text: str
+    reason: Reason
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The token ids, an end token included."""
+        return tuple(record.token for record in self.records)
+
+
+def collect(generation: Generator[Emit, None, Finish]) -> Answer:
+    """Run a generation to its end."""
+    emits: list[Emit] = []
+    while True:
+        try:
+            emits.append(next(generation))
+        except StopIteration as end:
+            finish: Finish = end.value
+            text = "".join(emit.text for emit in emits) + finish.text
+            return Answer(tuple(emit.record for emit in emits), text, finish.reason)

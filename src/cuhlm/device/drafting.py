@@ -1,0 +1,71 @@
+"""The draft model's side of a generation: read what was decided, propose the next token."""
+
+from collections.abc import Sequence as Row
+from dataclasses import dataclass
+
+from cuhlm.device.stopwatch import Stopwatch
+from cuhlm.engines.base import Sequence
+from cuhlm.messages import Array, Draft, Sampling
+from cuhlm.theory.distributions import distribution
+from cuhlm.theory.randomness import Purpose, uniform
+from cuhlm.theory.verification import draw
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What the draft model says of one position.
+
+    Attributes:
+        position: where the token would stand.
+        logits: raw, shape (|V|,), float32, cut to the shared vocabulary.
+        draft: a token drawn from x, with x.
+    """
+
+    position: int
+    logits: Array
+    draft: Draft
+
+    @property
+    def token(self) -> int:
+        """The drafted token."""
+        return self.draft.token
+
+    @property
+    def law(self) -> Array:
+        """x."""
+        return self.draft.law
+
+
+class Drafting:
+    """Proposes tokens for one generation.
+
+    Args:
+        sequence: of the draft model, empty.
+        sampling: how x is made of the logits.
+        seed: of the keyed randomness.
+        vocab_size: tokens both models share.
+    """
+
+    def __init__(self, sequence: Sequence, sampling: Sampling, seed: int, vocab_size: int) -> None:
+        self._sequence = sequence
+        self._sampling = sampling
+        self._seed = seed
+        self._vocab_size = vocab_size
+
+    def prefill(self, prompt: Row[int]) -> None:
+        """Read the prompt but its last token, which the first proposal's forward pass reads."""
+        if len(prompt) > 1:
+            self._sequence.append(prompt[:-1], rows=0)
+
+    def propose(self, history: Row[int], watch: Stopwatch) -> Proposal:
+        """A draft for the position after `history`, whose unread part is read first."""
+        logits = self._sequence.append(history[len(self._sequence) :])[0, : self._vocab_size]
+        watch.lap("draft")
+        position = len(history)
+        draft = draw(distribution(logits, self._sampling), uniform(self._seed, position, Purpose.DRAFT))
+        watch.lap("sample")
+        return Proposal(position, logits, draft)
+
+    def close(self) -> None:
+        """Give the sequence back."""
+        self._sequence.close()

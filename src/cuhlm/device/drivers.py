@@ -1,0 +1,131 @@
+"""Drivers of the decoding loop: each carries out its steps in its own world (design 3).
+
+`drive` blocks, `drive_async` keeps an event loop free, `drive_simulated` runs on a virtual clock. They own deadlines
+and clocks; the loop decides.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import TypeVar
+
+from cuhlm.channel.billing import device_seconds
+from cuhlm.channel.clock import VirtualClock
+from cuhlm.channel.compute import ComputeTable
+from cuhlm.device.loop import Loop
+from cuhlm.device.steps import Emit, Finish, Receive, Reply, Send, Step
+from cuhlm.link.base import LinkSession, Traffic
+
+T = TypeVar("T")
+
+
+def drive(loop: Loop, session: LinkSession | None) -> Generator[Emit, None, Finish]:
+    """Run `loop` over `session`, blocking; yields tokens as they are decided.
+
+    Args:
+        loop: of `cuhlm.device.loop`.
+        session: None where the method never transmits.
+
+    Raises:
+        LinkError: the verifier is lost; what was yielded before stands.
+        ProtocolError: the verifier refused a block.
+    """
+    exchange = _Exchange(session, time.perf_counter)
+    reply: Reply | None = None
+    while not isinstance(step := _advance(loop, reply), Finish):
+        reply = exchange.carry_out(step)
+        if isinstance(step, Emit):
+            yield step
+    return step
+
+
+async def drive_async(loop: Loop, session: LinkSession | None) -> AsyncGenerator[Emit | Finish, None]:
+    """Run `loop` over `session` without blocking the event loop; the last item is the `Finish`.
+
+    The engine blocks, so the loop is advanced in a worker thread, and so is the wait for a verdict.
+
+    Raises:
+        LinkError, ProtocolError: as `drive`.
+    """
+    exchange = _Exchange(session, time.perf_counter)
+    reply: Reply | None = None
+    while not isinstance(step := await _in_thread(session, _advance, loop, reply), Finish):
+        reply = await _in_thread(session, exchange.carry_out, step)
+        if isinstance(step, Emit):
+            yield step
+    yield step
+
+
+def drive_simulated(
+    loop: Loop, session: LinkSession | None, clock: VirtualClock, compute: ComputeTable
+) -> Generator[Emit, None, Finish]:
+    """Run `loop` over a `SimulatedSession` on the virtual `clock`, which device compute and the link advance.
+
+    Args:
+        loop: of `cuhlm.device.loop`.
+        session: simulated, on the same clock; None where the method never transmits.
+        clock: virtual seconds.
+        compute: what device compute costs.
+    """
+    exchange = _Exchange(session, lambda: clock.now)
+    reply: Reply | None = None
+    while not isinstance(step := _advance(loop, reply), Finish):
+        if isinstance(step, Send):
+            clock.advance(device_seconds(step.stages, step.draft_passes, compute))
+        elif isinstance(step, Emit) and not step.record.transmitted:
+            clock.advance(device_seconds(step.record.stages, step.record.draft_passes, compute))
+        reply = exchange.carry_out(step)
+        if isinstance(step, Emit):
+            yield step
+    return step
+
+
+class _Exchange:
+    """Carries out `Send` and `Receive`, and measures what they cost."""
+
+    def __init__(self, session: LinkSession | None, clock: Callable[[], float]) -> None:
+        self._session = session
+        self._clock = clock
+        self._since = clock()
+        self._traffic = Traffic()
+
+    def carry_out(self, step: Step) -> Reply | None:
+        """The reply to a `Receive`; None to anything else."""
+        if isinstance(step, Emit):
+            return None
+        assert self._session is not None, "a method that transmits is driven over a session"
+        if isinstance(step, Send):
+            self._since = self._clock()
+            self._session.send(step.block)
+            return None
+        return self._receive(self._session, step)
+
+    def _receive(self, session: LinkSession, step: Receive) -> Reply | None:
+        verdict = session.receive(None if step.wait else 0.0)
+        if verdict is None:
+            return None
+        now, traffic = self._clock(), session.traffic()
+        reply = Reply(verdict, now - self._since, traffic.up - self._traffic.up, traffic.down - self._traffic.down)
+        self._since, self._traffic = now, traffic
+        return reply
+
+
+def _advance(loop: Loop, reply: Reply | None) -> Step | Finish:
+    """Resume `loop`; its next step, or its result."""
+    try:
+        return loop.send(reply)
+    except StopIteration as end:
+        finish: Finish = end.value
+        return finish
+
+
+async def _in_thread(session: LinkSession | None, call: Callable[..., T], *arguments: object) -> T:
+    """`call` in a worker thread. A cancelled caller waits for it to end, as the models it uses must not be freed yet."""
+    running = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        if session is not None:
+            session.close()  # ends a wait for the verifier
+        await asyncio.wait([running])
+        raise

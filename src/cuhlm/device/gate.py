@@ -1,0 +1,68 @@
+"""The gate: skip or transmit, per token (design 2.4, 2.7)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cuhlm.messages import Array
+from cuhlm.methods import GateRule
+from cuhlm.profiles import UncertaintySettings
+from cuhlm.settings import Settings
+from cuhlm.theory.randomness import Purpose, uniform, uniforms
+from cuhlm.theory.uncertainty import (
+    Measure,
+    bin_midpoints,
+    entropy,
+    expected_disagreement,
+    margin,
+    max_probability,
+    sampled_disagreement,
+)
+
+Measurement = Callable[[Array, int, int], float]
+"""(raw draft logits, drafted token, position) → u in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Decides whether the draft is kept without asking.
+
+    Attributes:
+        measure: computes u; None where the decision does not need it.
+        keeps: (u, position) → whether to keep the draft.
+    """
+
+    measure: Measurement | None
+    keeps: Callable[[float, int], bool]
+
+    def uncertainty(self, logits: Array, token: int, position: int) -> float | None:
+        """u of this draft, or None where the gate does not look at it."""
+        return None if self.measure is None else self.measure(logits, token, position)
+
+
+def make_gate(settings: Settings, seed: int) -> Gate:
+    """The gate of `settings.method`, with its randomness keyed by `seed`."""
+    rule = settings.method.gate
+    if rule is GateRule.UNCERTAIN:
+        return Gate(make_measurement(settings.uncertainty, seed), lambda u, _: u <= settings.threshold)
+    if rule is GateRule.RANDOM:
+        return Gate(None, lambda _, position: uniform(seed, position, Purpose.GATE) >= settings.transmit_rate)
+    return Gate(None, lambda *_: rule is GateRule.NEVER)
+
+
+def make_measurement(settings: UncertaintySettings, seed: int) -> Measurement:
+    """The function that computes u by `settings`; `sampled` draws its noise from the keyed generator."""
+    comparisons = {Measure.ENTROPY: entropy, Measure.MARGIN: margin, Measure.MAX_PROBABILITY: max_probability}
+    if settings.measure in comparisons:
+        compare = comparisons[settings.measure]
+        return lambda logits, _token, _position: float(compare(logits))
+    if settings.measure is Measure.EXPECTED:
+        temperatures = bin_midpoints(settings.theta_min, settings.theta_max, settings.perturbations)
+        return lambda logits, token, _: expected_disagreement(logits, token, temperatures=temperatures)
+    return lambda logits, token, position: sampled_disagreement(
+        logits,
+        token,
+        uniforms=uniforms(seed, position, Purpose.UNCERTAINTY, 2 * settings.perturbations),
+        theta_min=settings.theta_min,
+        theta_max=settings.theta_max,
+        perturbations=settings.perturbations,
+    )

@@ -1,0 +1,71 @@
+"""What the device sends of an uncertain draft: truncation, encoding, and which law the draft is drawn from.
+
+With ``draft_from = x`` (the paper's) the token is the one the gate saw, drawn from x, and the verifier judges it
+against the x̂ it rebuilds. With ``draft_from = xhat`` a fresh token is drawn from x̂ as the verifier will decode it,
+so that verification is exact for every k (design 2.5). It must be fresh: the gate and k* looked at the first one,
+and given that look it is no sample of x̂ any more.
+"""
+
+from dataclasses import dataclass
+
+from cuhlm.codec.base import Codec
+from cuhlm.device.drafting import Proposal
+from cuhlm.device.stopwatch import Stopwatch
+from cuhlm.messages import Payload
+from cuhlm.methods import DraftFrom, TruncationRule
+from cuhlm.settings import Settings
+from cuhlm.theory.randomness import Purpose, uniform
+from cuhlm.theory.truncation import online_k, top_k
+from cuhlm.theory.verification import draw
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The drafted tokens and payloads of a block (none of either where the method sends none)."""
+
+    drafted: tuple[int, ...] = ()
+    payloads: tuple[Payload, ...] = ()
+
+    @property
+    def k(self) -> int:
+        """Entries sent."""
+        return sum(payload.k for payload in self.payloads)
+
+    @property
+    def bits(self) -> int:
+        """The paper's size of what is sent."""
+        return sum(payload.bits for payload in self.payloads)
+
+
+class Offering:
+    """Makes offers by the settings' truncation rule."""
+
+    def __init__(self, settings: Settings, codec: Codec, seed: int, vocab_size: int) -> None:
+        self._settings = settings
+        self._codec = codec
+        self._seed = seed
+        self._vocab_size = vocab_size
+
+    def offer(self, proposal: Proposal, u: float | None, watch: Stopwatch) -> Offer:
+        """What to send of `proposal`."""
+        if self._settings.method.truncation is TruncationRule.NONE:
+            return Offer()
+        indices, kept = top_k(proposal.law, self._choose_k(proposal, u))
+        watch.lap("truncate")
+        payload = self._codec.encode(indices, kept, self._vocab_size)
+        token = proposal.token
+        if self._settings.draft_from is DraftFrom.XHAT:
+            law = self._codec.decode(payload, self._vocab_size)
+            token = draw(law, uniform(self._seed, proposal.position, Purpose.REDRAFT)).token
+        watch.lap("encode")
+        return Offer((token,), (payload,))
+
+    def _choose_k(self, proposal: Proposal, u: float | None) -> int:
+        settings = self._settings
+        if settings.method.truncation is TruncationRule.FULL:
+            return self._vocab_size
+        if settings.method.truncation is TruncationRule.OFFLINE:
+            return min(settings.k, self._vocab_size)
+        assert u is not None, "the online rule goes with the uncertainty gate"
+        beta_hat = float(settings.rejection.predict(u))
+        return online_k(proposal.law, float(proposal.law[proposal.token]), beta_hat, settings.vartheta)

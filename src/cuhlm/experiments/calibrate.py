@@ -1,0 +1,172 @@
+"""Calibration: the numbers of one pair, measured on the target's own generations (design 2.4, 2.5)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import numpy as np
+import numpy.typing as npt
+
+from cuhlm.device.gate import make_measurement
+from cuhlm.engines.base import Advance, Engine
+from cuhlm.errors import ConfigurationError
+from cuhlm.experiments.prompts import Prompt, encode_prompt
+from cuhlm.messages import Array, Sampling
+from cuhlm.profiles import Profile, Provenance, RiskCurve, UncertaintySettings
+from cuhlm.theory.distributions import distribution
+from cuhlm.theory.randomness import Purpose, uniform
+from cuhlm.theory.rejection import (
+    fit_rejection,
+    rejection_probability,
+    risk_averse_threshold,
+    risk_prone_threshold,
+)
+from cuhlm.theory.truncation import MeanBound, offline_k
+from cuhlm.theory.verification import draw
+
+Progress = Callable[[int, int], None]
+"""(prompts done, prompts in all)."""
+
+CURVE_POINTS = 101
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to calibrate on.
+
+    Attributes:
+        prompts_name: the prompt file's name, for the provenance.
+        max_tokens: generated per prompt.
+        sampling: of both models.
+        uncertainty: the measure to calibrate.
+        vartheta: bound of the offline truncation.
+        seed: of the keyed randomness.
+    """
+
+    prompts_name: str
+    max_tokens: int = 64
+    sampling: Sampling = Sampling()
+    uncertainty: UncertaintySettings = UncertaintySettings()
+    vartheta: float = 0.1
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class Tokens:
+    """What was measured, one entry per calibration token.
+
+    Attributes:
+        u: uncertainty of the drafts.
+        beta: their rejection probabilities.
+        below: whether y_d < x_d.
+        bound: mean of U(k) over them.
+    """
+
+    bound: MeanBound
+    u: list[float] = field(default_factory=list)
+    beta: list[float] = field(default_factory=list)
+    below: list[bool] = field(default_factory=list)
+
+
+def calibrate(
+    draft: Engine, target: Engine, prompts: Sequence[Prompt], plan: Plan, progress: Progress = lambda *_: None
+) -> tuple[Profile, Tokens]:
+    """Measure a pair on the target's own answers to `prompts`.
+
+    Returns:
+        The profile, and the measurements it was made from.
+
+    Raises:
+        ConfigurationError: there are too few tokens to fit anything.
+    """
+    vocab_size = min(draft.card.vocab_size, target.card.vocab_size)
+    tokens = Tokens(MeanBound(vocab_size))
+    for done, prompt in enumerate(prompts):
+        progress(done, len(prompts))
+        _measure_answer(draft, target, prompt, plan, vocab_size, plan.seed + done, tokens)
+    progress(len(prompts), len(prompts))
+    if len(tokens.u) < 10:
+        raise ConfigurationError(f"{len(tokens.u)} calibration tokens are too few to fit a line; give more prompts")
+    return _profile(draft, target, prompts, plan, tokens), tokens
+
+
+def _measure_answer(
+    draft: Engine, target: Engine, prompt: Prompt, plan: Plan, vocab_size: int, seed: int, tokens: Tokens
+) -> None:
+    """Let the target answer, and measure at every position what a draft would have met with."""
+    history = list(encode_prompt(draft.tokenizer, prompt.text))
+    end_tokens = draft.tokenizer.end_tokens | target.tokenizer.end_tokens
+    measure = make_measurement(plan.uncertainty, seed)
+    draft_sequence, target_sequence = draft.open(), target.open()
+    try:
+        for _ in range(plan.max_tokens):
+            (draft_logits,) = draft.advance([Advance(draft_sequence, history[len(draft_sequence) :])])
+            (target_logits,) = target.advance([Advance(target_sequence, history[len(target_sequence) :])])
+            position = len(history)
+            _measure(draft_logits[0, :vocab_size], target_logits[0, :vocab_size], position, plan, seed, measure, tokens)
+            target_probs = distribution(target_logits[0, :vocab_size], plan.sampling)
+            history.append(draw(target_probs, uniform(seed, position, Purpose.TARGET)).token)
+            if history[-1] in end_tokens:
+                return
+    finally:
+        draft_sequence.close()
+        target_sequence.close()
+
+
+def _measure(
+    draft_logits: Array,
+    target_logits: Array,
+    position: int,
+    plan: Plan,
+    seed: int,
+    measure: Callable[[Array, int, int], float],
+    tokens: Tokens,
+) -> None:
+    draft_probs, target_probs = distribution(draft_logits, plan.sampling), distribution(target_logits, plan.sampling)
+    token = draw(draft_probs, uniform(seed, position, Purpose.DRAFT)).token
+    tokens.u.append(measure(draft_logits, token, position))
+    tokens.beta.append(rejection_probability(draft_probs, target_probs, token))
+    tokens.below.append(bool(target_probs[token] < draft_probs[token]))
+    tokens.bound.add(draft_probs, target_probs)
+
+
+def _profile(draft: Engine, target: Engine, prompts: Sequence[Prompt], plan: Plan, tokens: Tokens) -> Profile:
+    u, beta = np.array(tokens.u), np.array(tokens.beta)
+    rejection = fit_rejection(u, beta)
+    delta = float(np.mean(tokens.below))
+    return Profile(
+        draft_name=draft.card.name,
+        draft_fingerprint=draft.card.fingerprint,
+        target_name=target.card.name,
+        target_fingerprint=target.card.fingerprint,
+        vocab_fingerprint=draft.card.vocab_fingerprint,
+        uncertainty=plan.uncertainty,
+        rejection=rejection,
+        delta=delta,
+        risk_averse=risk_averse_threshold(rejection),
+        risk_prone=risk_prone_threshold(rejection, delta),
+        k_star=offline_k(tokens.bound.values, plan.vartheta),
+        vartheta=plan.vartheta,
+        curve=risk_curve(u, beta),
+        provenance=Provenance(
+            prompts=plan.prompts_name,
+            n_prompts=len(prompts),
+            n_tokens=len(u),
+            temperature=plan.sampling.temperature,
+            seed=plan.seed,
+            date=datetime.now(UTC).date().isoformat(),
+            cuhlm_version=version("cuhlm"),
+        ),
+    )
+
+
+def risk_curve(u: npt.NDArray[np.float64], beta: npt.NDArray[np.float64]) -> RiskCurve:
+    """What each threshold from 0 to 1 would skip."""
+    thresholds = np.linspace(0, 1, CURVE_POINTS)
+    skipped = [u <= threshold for threshold in thresholds]
+    return RiskCurve(
+        threshold=tuple(map(float, thresholds)),
+        skipped_share=tuple(float(mask.mean()) for mask in skipped),
+        skipped_beta=tuple(float(beta[mask].mean()) if mask.any() else float("nan") for mask in skipped),
+    )

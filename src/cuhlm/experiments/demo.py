@@ -1,0 +1,192 @@
+"""The demo: every method on a few prompts, over one channel, with the built-in pair and a verifier process."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cuhlm.channel.billing import bill
+from cuhlm.channel.compute import ComputeTable
+from cuhlm.channel.presets import Channel
+from cuhlm.device.device import Device, Request
+from cuhlm.device.ending import Limits
+from cuhlm.device.steps import Emit
+from cuhlm.engines.base import Engine
+from cuhlm.experiments.prompts import encode_prompt
+from cuhlm.experiments.quality import PathQuality, path_quality
+from cuhlm.experiments.summary import Summary, summarise
+from cuhlm.messages import Sampling
+from cuhlm.methods import METHODS
+from cuhlm.profiles import Profile
+from cuhlm.records import TokenRecord
+from cuhlm.settings import Settings, settings_for
+from cuhlm.theory.quality import agreement
+
+PROMPTS = (
+    "Why is the sky blue? Answer in two sentences.",
+    "Give me three tips for packing a suitcase.",
+    "Write a short story about a robot that learns to paint.",
+)
+
+
+Tokens = dict[str, list[int]]
+"""The tokens of each prompt's answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the methods are compared under.
+
+    Attributes:
+        channel: simulated; billed from the traces.
+        compute: what a forward pass costs in the bill.
+        sampling: of both models.
+        threshold: u_th, or a rule of the profile.
+        max_tokens: per answer.
+        seed: of the keyed randomness.
+    """
+
+    channel: Channel
+    compute: ComputeTable
+    sampling: Sampling
+    threshold: str
+    max_tokens: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class MethodResult:
+    """One method's answers and numbers.
+
+    Attributes:
+        settings: the method with its numbers.
+        answers: one per prompt.
+        records: of all answers.
+        summary: of the records.
+        tokens_per_s_simulated: tokens over the billed seconds.
+        tokens_per_s_wall: tokens over the seconds it took here, the prompt's reading included.
+        quality: of the answers' paths.
+        agreement_with_remote: share of positions with the token that `remote` has there.
+    """
+
+    settings: Settings
+    answers: tuple[tuple[Emit, ...], ...]
+    records: tuple[TokenRecord, ...]
+    summary: Summary
+    tokens_per_s_simulated: float
+    tokens_per_s_wall: float
+    quality: PathQuality
+    agreement_with_remote: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The numbers of the demo's table."""
+        summary = self.summary
+        return {
+            "tokens_per_s_simulated": self.tokens_per_s_simulated,
+            "tokens_per_s_wall": self.tokens_per_s_wall,
+            "transmitted_share": summary.transmitted_share,
+            "mean_k": summary.mean_k,
+            "vocabulary_compression": summary.vocabulary_compression,
+            "uplink_bytes_per_token": summary.uplink_bytes_per_token,
+            "wire_bytes_per_token": summary.wire_bytes_per_token,
+            "wire_bytes_down_per_token": summary.wire_bytes_down_per_token,
+            "target_passes_per_token": summary.target_passes_per_token,
+            "acceptance": summary.acceptance,
+            "mean_tv": self.quality.tv,
+            "mean_nll": self.quality.nll,
+            "agreement_with_remote": self.agreement_with_remote,
+            "tokens": summary.tokens,
+        }
+
+
+class Listener:
+    """Is told how the demo goes; the command line prints it."""
+
+    def method_begins(self, settings: Settings) -> None:
+        """A method's turn."""
+
+    def answer_is_done(self, prompt: str, answer: Sequence[Emit]) -> None:
+        """One of its answers."""
+
+
+def run_demo(
+    device: Device, target: Engine, profile: Profile | None, conditions: Conditions, listener: Listener
+) -> dict[str, MethodResult]:
+    """Run every method on every prompt.
+
+    Args:
+        device: with a link to the verifier.
+        target: the same target here, to measure quality with; the verifier's own stays behind its link.
+        profile: of the pair.
+        conditions: the same for all methods.
+        listener: is told of every answer.
+    """
+    remote: Tokens = {}
+    results: dict[str, MethodResult] = {}
+    # `remote` comes first, as the others are compared with it.
+    for method in sorted(METHODS.values(), key=lambda method: method.drafts):
+        settings = settings_for(method, profile, threshold=conditions.threshold)
+        listener.method_begins(settings)
+        answers, seconds = _answers(device, settings, conditions, listener)
+        tokens = {prompt: [emit.record.token for emit in answer] for prompt, answer in answers.items()}
+        remote = remote or tokens
+        records = [emit.record for answer in answers.values() for emit in answer]
+        results[method.name] = MethodResult(
+            settings,
+            tuple(answers.values()),
+            tuple(records),
+            summarise(records, device.vocab_size),
+            tokens_per_s_simulated=_simulated_speed(answers.values(), conditions),
+            tokens_per_s_wall=len(records) / seconds,
+            quality=_quality(device, target, settings, conditions, tokens),
+            agreement_with_remote=_mean([agreement(tokens[prompt], remote[prompt]) for prompt in PROMPTS]),
+        )
+    return {name: results[name] for name in METHODS}
+
+
+def _answers(
+    device: Device, settings: Settings, conditions: Conditions, listener: Listener
+) -> tuple[dict[str, tuple[Emit, ...]], float]:
+    """Each prompt's answer, and the seconds that all of them took."""
+    answers, seconds = {}, 0.0
+    for prompt in PROMPTS:
+        started = time.perf_counter()
+        answers[prompt] = tuple(device.generate(settings, _request(device, prompt, conditions)))
+        seconds += time.perf_counter() - started
+        listener.answer_is_done(prompt, answers[prompt])
+    return answers, seconds
+
+
+def _request(device: Device, prompt: str, conditions: Conditions) -> Request:
+    tokens = encode_prompt(device.draft.tokenizer, prompt)
+    return Request(tokens, conditions.sampling, conditions.seed, Limits(conditions.max_tokens))
+
+
+def _simulated_speed(answers: Iterable[Sequence[Emit]], conditions: Conditions) -> float:
+    bills = [bill([emit.record for emit in answer], conditions.channel, conditions.compute) for answer in answers]
+    return sum(len(answer) for answer in answers) / sum(each.total_seconds for each in bills)
+
+
+def _quality(device: Device, target: Engine, settings: Settings, conditions: Conditions, tokens: Tokens) -> PathQuality:
+    """Means over the answers, each weighing as much as it has tokens."""
+    qualities = [
+        path_quality(
+            _request(device, prompt, conditions).prompt,
+            answer,
+            device.draft,
+            target,
+            settings,
+            conditions.sampling,
+            device.vocab_size,
+        )
+        for prompt, answer in tokens.items()
+    ]
+    weights = [len(answer) for answer in tokens.values()]
+    tv, kl, nll = np.average([(each.tv, each.kl, each.nll) for each in qualities], axis=0, weights=weights)
+    return PathQuality(float(tv), float(kl), float(nll))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,153 @@
+"""How far a method's tokens are from the target's law, exactly (design 2.9).
+
+Both models are at hand in an experiment, so nothing is estimated: the answer is read again by both, and at each of
+its positions the law that the method draws from, over all drafts it might have made, is compared with y.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cuhlm.codec.base import Codec
+from cuhlm.codec.fixed_width import FixedWidthCodec
+from cuhlm.device.gate import make_measurement
+from cuhlm.engines.base import Engine
+from cuhlm.errors import ConfigurationError
+from cuhlm.messages import Array, Sampling
+from cuhlm.methods import DraftFrom, GateRule, TruncationRule
+from cuhlm.settings import Settings
+from cuhlm.theory.distributions import distribution
+from cuhlm.theory.quality import gated_law, kl_divergence, negative_log_likelihood, total_variation
+from cuhlm.theory.truncation import denominators_online, distortion_by_k, smallest_k, top_k
+from cuhlm.theory.uncertainty import Measure, bin_midpoints, expected_disagreements
+
+Mask = npt.NDArray[np.bool_]
+Law = npt.NDArray[np.floating]
+NEGLIGIBLE = 1e-6
+"""Drafts less probable than this share the k of the least probable one above it: their mass is all that is at stake."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathQuality:
+    """Means over the positions of an answer.
+
+    Attributes:
+        tv: total variation between the method's law and y.
+        kl: KL divergence of the method's law from y, nats; infinite where the method can say what the target never would.
+        nll: −ln y of the tokens that came out, nats.
+    """
+
+    tv: float
+    kl: float
+    nll: float
+
+
+def path_quality(
+    prompt: Sequence[int],
+    answer: Sequence[int],
+    draft: Engine,
+    target: Engine,
+    settings: Settings,
+    sampling: Sampling,
+    vocab_size: int,
+) -> PathQuality:
+    """The quality of `answer` as `settings` produced it.
+
+    Raises:
+        ConfigurationError: the settings use the sampled uncertainty, whose noise has no closed form here.
+    """
+    if settings.uncertainty.measure is Measure.SAMPLED and settings.method.gate is GateRule.UNCERTAIN:
+        raise ConfigurationError(
+            "the law of a gate with the measure 'sampled' has no closed form; expected another; use 'expected', its mean"
+        )
+    rows = zip(
+        answer,
+        read_along(draft, prompt, answer, vocab_size),
+        read_along(target, prompt, answer, vocab_size),
+        strict=True,
+    )
+    distances = []
+    for token, draft_logits, target_logits in rows:
+        target_probs = distribution(target_logits, sampling)
+        law = method_law(settings, draft_logits, distribution(draft_logits, sampling), target_probs)
+        nll = negative_log_likelihood(target_probs, token)
+        distances.append((total_variation(law, target_probs), kl_divergence(law, target_probs), nll))
+    tv, kl, nll = np.mean(distances, axis=0)
+    return PathQuality(float(tv), float(kl), float(nll))
+
+
+def read_along(engine: Engine, prompt: Sequence[int], answer: Sequence[int], vocab_size: int) -> Array:
+    """The logits that `engine` gives for each position of `answer`, shape (len(answer), |V|)."""
+    sequence = engine.open()
+    try:
+        return sequence.append([*prompt, *answer[:-1]], rows=len(answer))[:, :vocab_size]
+    finally:
+        sequence.close()
+
+
+def method_law(settings: Settings, draft_logits: Array, draft_probs: Array, target_probs: Array) -> Law:
+    """The law of the token that the method decides on at one position, over all drafts it might make.
+
+    Args:
+        settings: the method with its numbers.
+        draft_logits: raw, shape (|V|,).
+        draft_probs: x, shape (|V|,).
+        target_probs: y, shape (|V|,).
+
+    Returns:
+        Probabilities, shape (|V|,).
+    """
+    method = settings.method
+    if not method.drafts:
+        return target_probs
+    if method.gate is GateRule.RANDOM:
+        verified = _law(settings, np.zeros(len(draft_probs), bool), draft_logits, draft_probs, target_probs)
+        return settings.transmit_rate * verified + (1 - settings.transmit_rate) * draft_probs
+    return _law(settings, skipped_drafts(settings, draft_logits), draft_logits, draft_probs, target_probs)
+
+
+def skipped_drafts(settings: Settings, draft_logits: Array) -> Mask:
+    """For each token, whether the gate would keep it as a draft."""
+    gate = settings.method.gate
+    if gate is not GateRule.UNCERTAIN:
+        return np.full(len(draft_logits), gate is GateRule.NEVER)
+    return _uncertainties(settings, draft_logits) <= settings.threshold
+
+
+def _uncertainties(settings: Settings, draft_logits: Array) -> Array:
+    """u of each token as a draft."""
+    given = settings.uncertainty
+    if given.measure is Measure.EXPECTED:
+        return expected_disagreements(
+            draft_logits, bin_midpoints(given.theta_min, given.theta_max, given.perturbations)
+        )
+    return np.full(len(draft_logits), make_measurement(given, 0)(draft_logits, 0, 0), np.float32)
+
+
+def _law(settings: Settings, skips: Mask, draft_logits: Array, draft_probs: Array, target_probs: Array) -> Law:
+    if settings.method.truncation is TruncationRule.NONE or settings.draft_from is DraftFrom.XHAT:
+        return gated_law(draft_probs, target_probs, skips)  # what is transmitted comes out as y
+    drafts_by_k = _drafts_by_k(settings, draft_logits, draft_probs)
+    groups = [(mask & ~skips, _rebuilt(FixedWidthCodec(), draft_probs, k)) for k, mask in drafts_by_k]
+    return gated_law(draft_probs, target_probs, skips, groups)
+
+
+def _drafts_by_k(settings: Settings, draft_logits: Array, draft_probs: Array) -> list[tuple[int, Mask]]:
+    """The possible drafts, grouped by how many entries would be sent with them."""
+    fixed = {TruncationRule.FULL: len(draft_probs), TruncationRule.OFFLINE: min(settings.k, len(draft_probs))}
+    if settings.method.truncation in fixed:
+        return [(fixed[settings.method.truncation], np.ones(len(draft_probs), bool))]
+    assert settings.rejection is not None, "the online rule goes with a rejection model"
+    beta_hat = settings.rejection.predict_all(_uncertainties(settings, draft_logits).astype(np.float64))
+    budget = settings.vartheta * denominators_online(draft_probs.astype(np.float64), beta_hat)
+    k = np.asarray(smallest_k(distortion_by_k(draft_probs), budget))
+    k[draft_probs < NEGLIGIBLE] = k[draft_probs >= NEGLIGIBLE].max()
+    return [(int(value), k == value) for value in np.unique(k)]
+
+
+def _rebuilt(codec: Codec, draft_probs: Array, k: int) -> Array:
+    """What the verifier would rebuild from k entries."""
+    indices, kept = top_k(draft_probs, k)
+    return codec.decode(codec.encode(indices, kept, len(draft_probs)), len(draft_probs))

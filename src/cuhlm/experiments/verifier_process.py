@@ -1,0 +1,57 @@
+"""A verifier in a process of its own, for as long as it is needed."""
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from cuhlm.errors import LinkError
+
+_ANNOUNCED = re.compile(r"listening on (\S+:\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierProcess:
+    """Where it listens, the token it asks for, and the process itself."""
+
+    address: str
+    token: str
+    process: "subprocess.Popen[str]"
+
+
+@contextmanager
+def verifier_process(
+    model: str, *, sessions: int = 1, context: int = 2048, threads: int | None = None
+) -> Generator[VerifierProcess, None, None]:
+    """`cuhlm verifier` for `model` on a free loopback port, with a token made for it; ended afterwards.
+
+    Raises:
+        LinkError: it ended before it listened; its own words are in the message.
+    """
+    token = secrets.token_hex(16)
+    command = [sys.executable, "-m", "cuhlm", "verifier", "--model", model, "--listen", "127.0.0.1:0"]
+    command += ["--sessions", str(sessions), "--context", str(context)]
+    command += [] if threads is None else ["--threads", str(threads)]
+    environment = {**os.environ, "CUHLM_TOKEN": token}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            announced = _ANNOUNCED.search(process.stdout.readline())
+            if announced is None:
+                raise LinkError(
+                    f"the verifier process did not start: {process.stderr.read().strip() or 'it ended silently'}"
+                )
+            yield VerifierProcess(announced[1], token, process)
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()

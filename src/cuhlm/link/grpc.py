@@ -1,0 +1,229 @@
+"""The link over gRPC: one channel to one verifier, one stream per generation (design 3).
+
+The device authenticates once per stream, since every header of a unary call costs more than the message. Nothing
+here waits longer than the link's deadline: a verifier that is killed ends the stream at once, one that falls
+silent is noticed by the deadline.
+"""
+
+import queue
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from cuhlm.errors import (
+    ConfigurationError,
+    CuhlmError,
+    LinkError,
+    LinkTimeout,
+    ProtocolError,
+    Unauthenticated,
+    VerifierBusy,
+)
+from cuhlm.link.base import LinkSession, Traffic
+from cuhlm.link.socket_bytes import connections, traffic_of
+from cuhlm.messages import Block, ModelCard, Opening, Verdict
+from cuhlm.wire import verifier_pb2 as pb
+from cuhlm.wire.convert import block_to_wire, card_from_wire, opening_to_wire, verdict_from_wire
+from cuhlm.wire.service import DESCRIBE, GENERATE, VOCABULARY
+
+_OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),  # a connection of its own, so that its bytes can be counted
+    ("grpc.http2.bdp_probe", 0),  # no pings beside every message: thin links pay for each
+    ("grpc.enable_retries", 0),  # a block is never resent behind the session's back
+    ("grpc.max_receive_message_length", 16 * 2**20),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """How a link proves who it is and whom it talks to.
+
+    Attributes:
+        token: presented once per stream; None presents none.
+        certificate_authority: PEM file that the verifier's certificate must chain to; None talks without TLS.
+    """
+
+    token: str | None = None
+    certificate_authority: Path | None = None
+
+
+class GrpcLink:
+    """Reaches the verifier at `address`.
+
+    Args:
+        address: HOST:PORT.
+        security: token and TLS.
+        deadline_seconds: longest wait for any one answer.
+
+    Raises:
+        ConfigurationError: the address or the certificate file is unusable.
+    """
+
+    def __init__(self, address: str, *, security: Security = Security(), deadline_seconds: float = 30.0) -> None:
+        self._port = _port(address)
+        self._address = address
+        self._security = security
+        self._deadline_seconds = deadline_seconds
+        self._channel = _channel(address, security)
+        self._known: set[str] = set(connections(self._port))
+
+    def describe(self) -> ModelCard:
+        """The target's model card."""
+        call = self._channel.unary_unary(
+            DESCRIBE,
+            request_serializer=pb.DescribeRequest.SerializeToString,
+            response_deserializer=pb.ModelCard.FromString,
+        )
+        try:
+            return card_from_wire(call(pb.DescribeRequest(), timeout=self._deadline_seconds))
+        except grpc.RpcError as error:
+            raise _translated(error, self._address, self._deadline_seconds) from None
+
+    def token_strings(self) -> list[str]:
+        """The target's vocabulary."""
+        call = self._channel.unary_stream(
+            VOCABULARY,
+            request_serializer=pb.VocabularyRequest.SerializeToString,
+            response_deserializer=pb.VocabularyPage.FromString,
+        )
+        try:
+            pages = call(pb.VocabularyRequest(), timeout=self._deadline_seconds)
+            return [token for page in pages for token in page.tokens]
+        except grpc.RpcError as error:
+            raise _translated(error, self._address, self._deadline_seconds) from None
+
+    def open(self, opening: Opening) -> LinkSession:
+        """Begin a generation; see `Link.open`."""
+        session = GrpcSession(self._channel, opening, self._security.token, self._address, self._deadline_seconds)
+        new = {name: descriptor for name, descriptor in connections(self._port).items() if name not in self._known}
+        session.count(next(iter(new.values()), None))
+        return session
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._channel.close()
+
+
+class GrpcSession:
+    """One stream. A thread of its own receives, so that waiting has a deadline."""
+
+    def __init__(
+        self, channel: grpc.Channel, opening: Opening, token: str | None, address: str, deadline_seconds: float
+    ) -> None:
+        self._address = address
+        self._deadline_seconds = deadline_seconds
+        self._outbox: queue.SimpleQueue[pb.Request | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[pb.Reply | CuhlmError] = queue.SimpleQueue()
+        self._descriptor: int | None = None
+        self._before = Traffic()
+        call = channel.stream_stream(
+            GENERATE, request_serializer=pb.Request.SerializeToString, response_deserializer=pb.Reply.FromString
+        )
+        metadata = () if token is None else (("authorization", f"Bearer {token}"),)
+        self._call = call(iter(self._outbox.get, None), metadata=metadata)
+        threading.Thread(target=self._receive_all, name="cuhlm-link", daemon=True).start()
+        self._outbox.put(pb.Request(open=opening_to_wire(opening)))
+        if self._next(deadline_seconds).WhichOneof("kind") != "opened":
+            raise ProtocolError(f"{address} answered an opening with something else; is it a cuhlm verifier?")
+
+    def count(self, descriptor: int | None) -> None:
+        """Count the bytes of the connection behind `descriptor` from here on."""
+        self._descriptor = descriptor
+        self._before = self._total()
+
+    def send(self, block: Block) -> None:
+        """Hand a block over."""
+        self._outbox.put(pb.Request(block=block_to_wire(block)))
+
+    def receive(self, timeout_seconds: float | None) -> Verdict | None:
+        """The next verdict; see `LinkSession.receive`."""
+        try:
+            reply = self._next(self._deadline_seconds if timeout_seconds is None else timeout_seconds)
+        except LinkTimeout:
+            if timeout_seconds is None:
+                raise
+            return None
+        return verdict_from_wire(reply.verdict)
+
+    def traffic(self) -> Traffic:
+        """Bytes on the socket since the session began; nothing where the system cannot say."""
+        total = self._total()
+        return Traffic(total.up - self._before.up, total.down - self._before.down)
+
+    def close(self) -> None:
+        """End the stream."""
+        self._outbox.put(None)
+        self._call.cancel()
+
+    def _total(self) -> Traffic:
+        if self._descriptor is None:
+            return Traffic()
+        try:
+            return traffic_of(self._descriptor)
+        except OSError:  # the connection is gone; the stream's end says why
+            return self._before
+
+    def _next(self, timeout_seconds: float) -> pb.Reply:
+        try:
+            reply = self._inbox.get(timeout=timeout_seconds) if timeout_seconds > 0 else self._inbox.get_nowait()
+        except queue.Empty:
+            raise LinkTimeout(
+                f"the verifier at {self._address} did not answer within {timeout_seconds:g} s; "
+                "check the network, or allow more with --deadline"
+            ) from None
+        if isinstance(reply, CuhlmError):
+            raise reply
+        return reply
+
+    def _receive_all(self) -> None:
+        try:
+            for reply in self._call:
+                self._inbox.put(reply)
+            self._inbox.put(LinkError(f"the verifier at {self._address} ended the session; try again"))
+        except grpc.RpcError as error:
+            self._inbox.put(_translated(error, self._address, self._deadline_seconds))
+
+
+def _port(address: str) -> int:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise ConfigurationError(
+            f"the verifier address {address!r} is unusable; expected HOST:PORT, like 127.0.0.1:50051"
+        )
+    return int(port)
+
+
+def _channel(address: str, security: Security) -> grpc.Channel:
+    if security.certificate_authority is None:
+        return grpc.insecure_channel(address, options=_OPTIONS)
+    try:
+        root = security.certificate_authority.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the certificate file {security.certificate_authority} cannot be read: {error.strerror}; expected a PEM file"
+        ) from error
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=root), options=_OPTIONS)
+
+
+def _translated(error: grpc.RpcError, address: str, deadline_seconds: float) -> CuhlmError:
+    """The error of our tree for a gRPC status; a detail sent by the verifier is already a whole message."""
+    code, details = error.code(), error.details() or ""
+    ours: dict[grpc.StatusCode, type[CuhlmError]] = {
+        grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+        grpc.StatusCode.RESOURCE_EXHAUSTED: VerifierBusy,
+        grpc.StatusCode.INVALID_ARGUMENT: ProtocolError,
+    }
+    if code in ours:
+        return ours[code](details)
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return LinkTimeout(
+            f"the verifier at {address} did not answer within {deadline_seconds:g} s; "
+            "check the network, or allow more with --deadline"
+        )
+    if code == grpc.StatusCode.UNIMPLEMENTED:
+        return ProtocolError(f"what listens at {address} is not a cuhlm verifier of this version; check the address")
+    return LinkError(
+        f"the verifier at {address} cannot be reached ({details or code}); is `cuhlm verifier` running there?"
+    )

@@ -1,0 +1,82 @@
+"""The methods of design 2.7, as rows of data: gate, truncation and verification rule, with a name.
+
+A new method is a new row here and, if it brings a new idea, one new function where that idea lives.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cuhlm.errors import ConfigurationError
+
+
+class GateRule(StrEnum):
+    """When the device asks the verifier."""
+
+    NEVER = "never"
+    ALWAYS = "always"
+    RANDOM = "random"  # at the rate at which UNCERTAIN would
+    UNCERTAIN = "uncertain"  # where u > u_th
+
+
+class TruncationRule(StrEnum):
+    """How many vocabulary entries of the draft's distribution are sent."""
+
+    NONE = "none"
+    FULL = "full"
+    OFFLINE = "offline"  # the profile's k*, the same for every token
+    ONLINE = "online"  # k*(t), from this token's x, u and x_d
+
+
+class DraftFrom(StrEnum):
+    """Which law the draft token is drawn from when it is sent (design 2.5)."""
+
+    X = "x"  # the draft's distribution: the paper's rule
+    XHAT = "xhat"  # the distribution the verifier will rebuild: exact for every k
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One row of the table.
+
+    Attributes:
+        name: as on the command line.
+        drafts: whether the device runs its draft model at all.
+        gate: when to ask.
+        truncation: how much of x to send; NONE lets the verifier draw from y itself.
+        summary: one line for people.
+    """
+
+    name: str
+    drafts: bool
+    gate: GateRule
+    truncation: TruncationRule
+    summary: str
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("local", True, GateRule.NEVER, TruncationRule.NONE, "the draft model alone; nothing is sent"),
+        Method("remote", False, GateRule.ALWAYS, TruncationRule.NONE, "the target alone; its tokens stream down"),
+        Method(
+            "hlm", True, GateRule.ALWAYS, TruncationRule.FULL, "every token verified against the whole distribution"
+        ),
+        Method("rand-hlm", True, GateRule.RANDOM, TruncationRule.FULL, "tokens verified at random, as often as u-hlm"),
+        Method("u-hlm", True, GateRule.UNCERTAIN, TruncationRule.FULL, "uncertain tokens verified, whole distribution"),
+        Method("cu-hlm-offline", True, GateRule.UNCERTAIN, TruncationRule.OFFLINE, "uncertain tokens, k* entries"),
+        Method("cu-hlm", True, GateRule.UNCERTAIN, TruncationRule.ONLINE, "uncertain tokens, k*(t) entries per token"),
+        Method("route", True, GateRule.UNCERTAIN, TruncationRule.NONE, "uncertain tokens drawn by the verifier from y"),
+    )
+}
+
+
+def find_method(name: str) -> Method:
+    """The method called `name`.
+
+    Raises:
+        ConfigurationError: there is none of that name.
+    """
+    try:
+        return METHODS[name]
+    except KeyError:
+        raise ConfigurationError(f"the method {name!r} is unknown; expected one of {', '.join(METHODS)}") from None

@@ -1,0 +1,138 @@
+"""A method with its numbers: what the gate and the truncation of one run go by.
+
+Numbers come from the pair's profile unless they are given. Which of them a method needs follows from its row.
+"""
+
+import math
+from dataclasses import dataclass
+
+from cuhlm.errors import ConfigurationError, ProfileError
+from cuhlm.methods import DraftFrom, GateRule, Method, TruncationRule
+from cuhlm.profiles import Profile, UncertaintySettings
+from cuhlm.theory.rejection import RejectionModel
+
+RISK_AVERSE = "risk-averse"
+RISK_PRONE = "risk-prone"
+DEFAULT_VARTHETA = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One method, ready to run.
+
+    Attributes:
+        method: its row.
+        uncertainty: how u is computed.
+        threshold: u_th; the gate skips iff u ≤ u_th.
+        transmit_rate: chance that the random gate transmits.
+        k: entries that the offline truncation sends.
+        vartheta: bound ϑ of the online truncation.
+        rejection: model of β that the online truncation uses.
+        draft_from: which law a sent draft is drawn from.
+    """
+
+    method: Method
+    uncertainty: UncertaintySettings = UncertaintySettings()
+    threshold: float = 0.0
+    transmit_rate: float = 1.0
+    k: int = 1
+    vartheta: float = DEFAULT_VARTHETA
+    rejection: RejectionModel | None = None
+    draft_from: DraftFrom = DraftFrom.X
+
+
+def settings_for(
+    method: Method,
+    profile: Profile | None,
+    *,
+    threshold: str | float = RISK_AVERSE,
+    k: int | None = None,
+    vartheta: float | None = None,
+    draft_from: DraftFrom = DraftFrom.X,
+) -> Settings:
+    """The settings of `method`, from `profile` where they are not given.
+
+    Args:
+        method: its row.
+        profile: of the pair; None where the method needs none.
+        threshold: u_th, or the name of one of the profile's two.
+        k: for the offline truncation; None takes the profile's k*.
+        vartheta: for the online truncation; None takes the profile's.
+        draft_from: which law a sent draft is drawn from.
+
+    Raises:
+        ConfigurationError: a number is out of range, or missing with no profile to take it from.
+        ProfileError: the profile cannot give it.
+    """
+    gated = method.gate in (GateRule.UNCERTAIN, GateRule.RANDOM)
+    limit = resolve_threshold(threshold, profile) if gated else 0.0
+    if vartheta is not None and not vartheta >= 0:
+        raise ConfigurationError(f"the distortion bound is {vartheta}; expected 0 or more (0.1 is usual)")
+    if k is not None and k < 1:
+        raise ConfigurationError(f"k is {k}; expected 1 or more")
+    needs_profile = (method.gate is GateRule.RANDOM or method.truncation is TruncationRule.ONLINE) or (
+        method.truncation is TruncationRule.OFFLINE and k is None
+    )
+    if needs_profile and profile is None:
+        raise ConfigurationError(
+            f"the method {method.name} needs the pair's profile; "
+            "make one with `cuhlm calibrate` and give it with --profile"
+        )
+    return Settings(
+        method=method,
+        uncertainty=profile.uncertainty if profile else UncertaintySettings(),
+        threshold=limit,
+        transmit_rate=1 - profile.curve.share_at(limit) if profile else 1.0,
+        k=k if k is not None else profile.k_star if profile else 1,
+        vartheta=vartheta if vartheta is not None else profile.vartheta if profile else DEFAULT_VARTHETA,
+        rejection=profile.rejection if profile else None,
+        draft_from=draft_from,
+    )
+
+
+def resolve_threshold(threshold: str | float, profile: Profile | None) -> float:
+    """u_th as a number.
+
+    A calibrated threshold outside [0, 1] is returned as it is: below 0 it never skips, at 1 and above it always
+    does. Whoever shows it says so (`threshold_meaning`).
+
+    Raises:
+        ConfigurationError: a given number lies outside [0, 1], or a name is unknown or has no profile to look in.
+        ProfileError: the profile's threshold is undefined.
+    """
+    if threshold in (RISK_AVERSE, RISK_PRONE):
+        if profile is None:
+            raise ConfigurationError(
+                f"the threshold {threshold!r} is a profile's and there is none; give --profile, or a number from 0 to 1"
+            )
+        value = profile.risk_averse if threshold == RISK_AVERSE else profile.risk_prone
+        if math.isnan(value):
+            raise ProfileError(
+                f"the profile has no {threshold} threshold: β does not grow with u on this pair "
+                f"(a = {profile.rejection.a:.3f}); give --threshold a number from 0 to 1"
+            )
+        return value
+    try:
+        value = float(threshold)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value <= 1:
+        raise ConfigurationError(
+            f"the threshold {threshold!r} is unusable; expected {RISK_AVERSE}, {RISK_PRONE}, or a number from 0 to 1"
+        )
+    return value
+
+
+def threshold_meaning(settings: Settings) -> str:
+    """What the settings' threshold does where that is not the usual; empty where it is."""
+    threshold = settings.threshold
+    if settings.method.gate not in (GateRule.UNCERTAIN, GateRule.RANDOM):
+        return ""
+    if threshold < 0:
+        return (
+            f"u_th = {threshold:.3f} lies below 0: no uncertainty is low enough for this rule, "
+            "so every token is transmitted"
+        )
+    if threshold >= 1:
+        return f"u_th = {threshold:.3f} is at least 1: every token is skipped, so the target is never asked"
+    return ""

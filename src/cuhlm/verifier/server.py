@@ -1,0 +1,175 @@
+"""The verifier on the network: an asyncio gRPC server around `Verifier` (design 3).
+
+The event loop only moves messages. What blocks (the model, the judging) runs in one worker thread per session.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import grpc
+import grpc.aio
+
+from cuhlm.errors import ConfigurationError, ContextOverflow, CuhlmError, ProtocolError, Unauthenticated, VerifierBusy
+from cuhlm.verifier.host import HostedSession, Verifier
+from cuhlm.wire import verifier_pb2 as pb
+from cuhlm.wire.convert import block_from_wire, card_to_wire, opening_from_wire, verdict_to_wire
+from cuhlm.wire.service import SERVICE
+
+_STATUS: dict[type[CuhlmError], grpc.StatusCode] = {
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    VerifierBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ProtocolError: grpc.StatusCode.INVALID_ARGUMENT,
+    ContextOverflow: grpc.StatusCode.INVALID_ARGUMENT,
+}
+_VOCABULARY_PAGE = 4096
+_MAX_MESSAGE_BYTES = 16 * 2**20  # a whole |V| = 151 936 payload is 0.5 MB
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # two verifiers on one port would share devices at random
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+)
+
+T = TypeVar("T")
+Context = grpc.aio.ServicerContext[object, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The verifier's TLS certificate chain and private key, PEM files."""
+
+    chain: Path
+    key: Path
+
+
+class Server:
+    """Serves one verifier at one address.
+
+    Args:
+        verifier: whom to serve; the caller closes it after `stop`.
+        listen: HOST:PORT; port 0 takes a free one.
+        certificate: for TLS; None talks without.
+
+    Raises:
+        ConfigurationError: the address is unusable, or open to the network without a token.
+    """
+
+    def __init__(self, verifier: Verifier, listen: str, *, certificate: Certificate | None = None) -> None:
+        _check_exposure(listen, has_token=verifier.has_token)
+        self._verifier = verifier
+        self._workers = ThreadPoolExecutor(verifier.card.max_sessions + 1, thread_name_prefix="cuhlm-session")
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server.add_generic_rpc_handlers((self._handlers(),))
+        try:
+            self.port = self._bind(listen, certificate)
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"cannot listen on {listen}: is another program there? choose another --listen"
+            ) from error
+
+    async def start(self) -> None:
+        """Begin to serve."""
+        await self._server.start()
+
+    async def wait(self) -> None:
+        """Serve until `stop`."""
+        await self._server.wait_for_termination()
+
+    async def stop(self, grace_seconds: float = 1.0) -> None:
+        """End: new calls are refused, running ones have `grace_seconds` to finish."""
+        await self._server.stop(grace_seconds)
+        self._workers.shutdown(wait=True, cancel_futures=True)
+
+    def _bind(self, listen: str, certificate: Certificate | None) -> int:
+        if certificate is None:
+            return self._server.add_insecure_port(listen)
+        try:
+            pair = (certificate.key.read_bytes(), certificate.chain.read_bytes())
+        except OSError as error:
+            raise ConfigurationError(
+                f"{error.filename} cannot be read: {error.strerror}; expected a PEM file"
+            ) from error
+        return self._server.add_secure_port(listen, grpc.ssl_server_credentials([pair]))
+
+    def _handlers(self) -> grpc.GenericRpcHandler:
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "Describe": grpc.unary_unary_rpc_method_handler(
+                    self._describe, pb.DescribeRequest.FromString, pb.ModelCard.SerializeToString
+                ),
+                "Vocabulary": grpc.unary_stream_rpc_method_handler(
+                    self._vocabulary, pb.VocabularyRequest.FromString, pb.VocabularyPage.SerializeToString
+                ),
+                "Generate": grpc.stream_stream_rpc_method_handler(
+                    self._generate, pb.Request.FromString, pb.Reply.SerializeToString
+                ),
+            },
+        )
+
+    async def _describe(self, _request: pb.DescribeRequest, _context: Context) -> pb.ModelCard:
+        return card_to_wire(self._verifier.card)
+
+    async def _vocabulary(self, _request: pb.VocabularyRequest, context: Context) -> AsyncIterator[pb.VocabularyPage]:
+        await self._authenticate(context)
+        tokens = self._verifier.token_strings()
+        for start in range(0, len(tokens), _VOCABULARY_PAGE):
+            yield pb.VocabularyPage(tokens=tokens[start : start + _VOCABULARY_PAGE])
+
+    async def _generate(self, requests: AsyncIterator[pb.Request], context: Context) -> AsyncIterator[pb.Reply]:
+        await self._authenticate(context)
+        session: HostedSession | None = None
+        try:
+            opening = opening_from_wire((await anext(requests)).open)
+            session = await self._run(self._verifier.open, opening)
+            yield pb.Reply(opened=pb.Opened())
+            await self._run(session.prefill)
+            async for request in requests:
+                answers = session.answer(block_from_wire(request.block, opening.vocab_size))
+                while (verdict := await self._run(next, answers, None)) is not None:
+                    yield pb.Reply(verdict=verdict_to_wire(verdict))
+        except StopAsyncIteration:
+            return
+        except CuhlmError as error:
+            await _abort(context, error)
+        finally:
+            if session is not None:
+                session.close()
+
+    async def _authenticate(self, context: Context) -> None:
+        metadata = dict(context.invocation_metadata() or ())
+        scheme, _, token = str(metadata.get("authorization", "")).partition(" ")
+        try:
+            self._verifier.authenticate(token if scheme == "Bearer" else None)
+        except Unauthenticated as error:
+            await _abort(context, error)
+
+    async def _run(self, call: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._workers, partial(call, *arguments))
+
+
+async def _abort(context: Context, error: CuhlmError) -> NoReturn:
+    status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), grpc.StatusCode.UNAVAILABLE)
+    await context.abort(status, str(error))
+    raise AssertionError("abort always raises")
+
+
+def _check_exposure(listen: str, *, has_token: bool) -> None:
+    """Refuse to serve a network without a token; loopback may do without."""
+    host = listen.rpartition(":")[0].strip("[]")
+    if not host:
+        raise ConfigurationError(f"the address {listen!r} is unusable; expected HOST:PORT, like 127.0.0.1:50051")
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    if not local and not has_token:
+        raise ConfigurationError(
+            f"{listen} is open to the network and no token is set; expected one: "
+            "set CUHLM_TOKEN (or --token), or listen on 127.0.0.1"
+        )

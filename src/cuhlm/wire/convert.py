@@ -1,0 +1,115 @@
+"""Messages to protobuf and back (design 3, wire).
+
+Protobuf already refuses wrong types and negative numbers, and the classes of `cuhlm.messages` check their own
+ranges. What depends on the session (positions, vocabulary, payloads) the verifier's session checks.
+"""
+
+from cuhlm.errors import ConfigurationError, ProtocolError
+from cuhlm.messages import Block, ModelCard, Opening, Payload, Sampling, Verdict
+from cuhlm.theory.truncation import payload_bits
+from cuhlm.wire import verifier_pb2 as pb
+
+
+def card_to_wire(card: ModelCard) -> pb.ModelCard:
+    """A model card as protobuf."""
+    return pb.ModelCard(
+        name=card.name,
+        vocab_size=card.vocab_size,
+        vocab_fingerprint=card.vocab_fingerprint,
+        context_length=card.context_length,
+        batch_invariant=card.batch_invariant,
+        max_block=card.max_block,
+        max_sessions=card.max_sessions,
+        end_tokens=sorted(card.end_tokens),
+        fingerprint=card.fingerprint,
+    )
+
+
+def card_from_wire(card: pb.ModelCard) -> ModelCard:
+    """A model card from protobuf."""
+    return ModelCard(
+        name=card.name,
+        vocab_size=card.vocab_size,
+        vocab_fingerprint=card.vocab_fingerprint,
+        context_length=card.context_length,
+        batch_invariant=card.batch_invariant,
+        max_block=card.max_block,
+        max_sessions=card.max_sessions,
+        end_tokens=frozenset(card.end_tokens),
+        fingerprint=card.fingerprint,
+    )
+
+
+def opening_to_wire(opening: Opening) -> pb.Open:
+    """The beginning of a session as protobuf."""
+    sampling = opening.sampling
+    return pb.Open(
+        prompt=opening.prompt,
+        sampling=pb.Sampling(
+            temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p, min_p=sampling.min_p
+        ),
+        seed=opening.seed,
+        vocab_size=opening.vocab_size,
+    )
+
+
+def opening_from_wire(opening: pb.Open) -> Opening:
+    """The beginning of a session from protobuf.
+
+    Raises:
+        ProtocolError: the sampling parameters are out of range.
+    """
+    try:
+        sampling = Sampling(
+            temperature=opening.sampling.temperature,
+            top_k=opening.sampling.top_k,
+            top_p=opening.sampling.top_p,
+            min_p=opening.sampling.min_p,
+        )
+    except ConfigurationError as error:
+        raise ProtocolError(str(error)) from error
+    return Opening(tuple(opening.prompt), sampling, opening.seed, opening.vocab_size)
+
+
+def block_to_wire(block: Block) -> pb.Block:
+    """A block as protobuf."""
+    return pb.Block(
+        position=block.position,
+        sync=block.sync,
+        drafted=block.drafted,
+        payloads=[pb.Payload(data=payload.data, k=payload.k, b_prob=payload.b_prob) for payload in block.payloads],
+        generate=block.generate,
+    )
+
+
+def block_from_wire(block: pb.Block, vocab_size: int) -> Block:
+    """A block from protobuf; the size in bits follows from k, b_prob and `vocab_size`."""
+    payloads = tuple(
+        Payload(payload.data, payload.k, payload.b_prob, payload_bits(payload.k, vocab_size, payload.b_prob))
+        for payload in block.payloads
+    )
+    return Block(block.position, tuple(block.sync), tuple(block.drafted), payloads, block.generate)
+
+
+def verdict_to_wire(verdict: Verdict) -> pb.Verdict:
+    """A verdict as protobuf."""
+    return pb.Verdict(
+        position=verdict.position,
+        accepted=verdict.accepted,
+        token=verdict.token,
+        betas=verdict.betas,
+        target_seconds=verdict.target_seconds,
+        verify_seconds=verdict.verify_seconds,
+    )
+
+
+def verdict_from_wire(verdict: pb.Verdict) -> Verdict:
+    """A verdict from protobuf."""
+    return Verdict(
+        position=verdict.position,
+        accepted=verdict.accepted,
+        token=verdict.token if verdict.HasField("token") else None,
+        betas=tuple(verdict.betas),
+        target_seconds=verdict.target_seconds,
+        verify_seconds=verdict.verify_seconds,
+    )
