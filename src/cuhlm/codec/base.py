@@ -1,0 +1,33 @@
+"""The seam between a truncated distribution and the bytes that the uplink pays for (design 3)."""
+
+from typing import Protocol
+
+from cuhlm.messages import Array, Payload
+from cuhlm.theory.truncation import Indices
+
+
+class Codec(Protocol):
+    """A code for truncated distributions; `cuhlm.testing.check_codec` says what every codec must do."""
+
+    def encode(self, indices: Indices, kept: Array, vocab_size: int) -> Payload:
+        """The payload of the kept entries.
+
+        Args:
+            indices: ids of the kept entries, shape (k,), distinct.
+            kept: their probabilities, shape (k,), largest first.
+            vocab_size: |V|.
+
+        Raises:
+            PayloadError: the arguments do not fit.
+        """
+        ...
+
+    def decode(self, payload: Payload, vocab_size: int) -> Array:
+        """x̂ as the verifier rebuilds it: shape (|V|,), float32, sum 1.
+
+        The device calls it on its own payload where it draws from x̂: both sides then hold the same law to the bit.
+
+        Raises:
+            PayloadError: the payload is malformed.
+        """
+        ...
