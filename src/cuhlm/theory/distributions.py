@@ -76,11 +76,10 @@ def _filter(probs: Array, sampling: Sampling) -> None:
     """Apply top-k, top-p and min-p to one distribution, in place, and renormalise it."""
     if sampling.top_k or sampling.top_p < 1:
         indices, kept = _head(probs, sampling)
+        indices = indices[kept >= sampling.min_p * kept[0]]
     else:
-        indices = np.flatnonzero(probs)
-        kept = probs[indices]
-    stays = kept >= sampling.min_p * kept.max()
-    indices, kept = indices[stays], kept[stays]
+        indices = np.flatnonzero(probs >= sampling.min_p * probs.max())
+    kept = probs[indices]
     probs[:] = 0
     probs[indices] = kept / kept.sum()
 

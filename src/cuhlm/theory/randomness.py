@@ -68,8 +68,13 @@ def raw_words(seed: int, position: int, purpose: Purpose, size: int) -> Words:
 
 
 def _open_unit(words: Words) -> Floats:
+    """Words as numbers in the open interval (0, 1); uses up `words`."""
     # 52 bits and a half: the 53-bit version would round its largest value to 1.
-    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    words >>= np.uint64(12)
+    numbers = words.astype(np.float64)
+    numbers += 0.5
+    numbers *= 2.0**-52
+    return numbers
 
 
 def uniforms(seed: int, position: int, purpose: Purpose, size: int = 1) -> Floats:
@@ -110,9 +115,15 @@ def exponentials(
         ConfigurationError: seed or position is out of range.
     """
     if isinstance(token_ids, int):
-        return -np.log(uniforms(seed, position, purpose, token_ids))
+        return _minus_log(uniforms(seed, position, purpose, token_ids))
     if token_ids.size == 0:
         return np.empty(0)
     # Making all words up to the largest id is cheaper than any vectorised Philox in numpy.
     words = raw_words(seed, position, purpose, int(token_ids.max()) + 1)
-    return -np.log(_open_unit(words[token_ids]))
+    return _minus_log(_open_unit(words[token_ids]))
+
+
+def _minus_log(numbers: Floats) -> Floats:
+    """−ln, in place."""
+    np.log(numbers, out=numbers)
+    return np.negative(numbers, out=numbers)

@@ -10,6 +10,7 @@ So the smallest k that meets a budget is found by search, and everything here re
 """
 
 import math
+from bisect import bisect_left
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from cuhlm.messages import Array
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
-_BLOCK = 64  # entries per block maximum in `top_k`
+_ONE_BITS = int(np.float32(1).view(np.int32))
 
 
 def payload_bits(k: int, vocab_size: int, b_prob: int = 8) -> int:
@@ -44,19 +45,23 @@ def top_k(probs: Array, k: int) -> tuple[Indices, Array]:
     if not 1 <= k <= probs.size:
         raise ConfigurationError(f"k is {k}; expected 1 to {probs.size}, the size of the vocabulary")
     candidates = np.flatnonzero(probs >= _floor_of_top(probs, k))
-    # Candidates are in order of their ids, so a stable sort leaves equal ones in that order.
-    order = candidates[np.argsort(-probs[candidates], kind="stable")[:k]]
+    # Bits of floats ≥ 0 ascend as the floats do. One integer per candidate, (falling probability, id), sorts several
+    # times faster than a stable argsort.
+    keys = np.subtract(_ONE_BITS, probs[candidates].view(np.int32), dtype=np.int64)
+    keys <<= 32
+    keys += candidates
+    keys.sort()
+    order: Indices = (keys[:k] & 0xFFFFFFFF).astype(np.intp, copy=False)
     return order, probs[order]
 
 
 def _floor_of_top(probs: Array, k: int) -> float:
     """A value that at least k entries reach, and few more than needed."""
-    blocks = probs.size // _BLOCK
-    if 2 * k > blocks:
-        return float(np.partition(probs, probs.size - k)[probs.size - k])
-    # The k-th largest of the block maxima is reached in k blocks: a bound for the price of one scan.
-    maxima = probs[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
-    return float(np.partition(maxima, blocks - k)[blocks - k])
+    height = max(1, probs.size // (2 * k))
+    groups = probs.size // height
+    # The k-th largest of the groups' maxima is reached in k groups: a bound for the price of one scan.
+    maxima = probs[: height * groups].reshape(height, groups).max(axis=0)
+    return float(np.partition(maxima, groups - k)[groups - k])
 
 
 def reconstruct(indices: Indices, kept: Array, vocab_size: int) -> Array:
@@ -153,16 +158,24 @@ def online_k(probs: Array, x_d: float, beta_hat: float, vartheta: float = 0.1, e
         k*, from 1 to |V|.
     """
     budget = vartheta * denominator_online(x_d, beta_hat, eta)
-    head = probs[probs > budget / (2 * probs.size)]
-    if head.size == 0:
-        return 1
-    ordered = np.sort(head)[::-1].astype(np.float64)
-    return min(probs.size, int(smallest_k(_distortions(ordered, probs.size, 1.0), budget)))
+    # `take` of positions is several times faster than a mask where the hits are many and scattered.
+    rising = probs.take(np.flatnonzero(probs > budget / (2 * probs.size)))
+    rising.sort()
+    sums = np.cumsum(rising[::-1], dtype=np.float64)  # of the k largest, at k − 1
+
+    def meets_budget(k: int) -> bool:
+        mean = np.float32(max(0.0, 1.0 - sums[k - 1]) / (probs.size - k))
+        above = max(k, rising.size - int(rising.searchsorted(mean, side="right")))
+        return bool(2.0 * (sums[above - 1] - sums[k - 1] - (above - k) * mean) <= budget)
+
+    return bisect_left(range(1, rising.size), True, key=meets_budget) + 1
 
 
 def residual_mass(draft_probs: Array, target_probs: Array) -> float:
     """Σ_i max(0, y_i − x_i), the denominator of U; the total variation of x and y when both sum to 1."""
-    return float(np.maximum(0.0, target_probs - draft_probs).sum(dtype=np.float64))
+    excess = np.maximum(target_probs, draft_probs)
+    excess -= draft_probs
+    return float(excess.sum(dtype=np.float64))
 
 
 class MeanBound:

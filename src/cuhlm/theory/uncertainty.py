@@ -14,8 +14,11 @@ import numpy.typing as npt
 from cuhlm.errors import ConfigurationError
 from cuhlm.messages import Array
 from cuhlm.theory.distributions import softmax
+from cuhlm.theory.partition import partition_sums
 
 Floats = npt.NDArray[np.float64]
+
+_FAR = 100.0  # a gap to the largest logit beyond which exp(−gap) is 0 for every purpose; −∞ logits end here
 
 
 class Measure(StrEnum):
@@ -101,10 +104,8 @@ def sampled_disagreement(
 
 def _agreement_probabilities(logits: Array, token: int, temperatures: Floats) -> Floats:
     """softmax(z / θ_m)[token] for each m."""
-    gaps = np.subtract(logits, logits.max(), dtype=np.float32)
-    return np.array(
-        [np.exp(gaps[token] / t) / np.exp(gaps / np.float32(t)).sum() for t in temperatures], dtype=np.float64
-    )
+    gap = float(logits.max()) - float(logits[token])
+    return np.minimum(1.0, np.exp(-gap / temperatures) / partition_sums(logits, temperatures))
 
 
 def expected_disagreements(logits: Array, temperatures: Floats) -> Array:
@@ -126,18 +127,30 @@ def expected_disagreements(logits: Array, temperatures: Floats) -> Array:
 
 def entropy(logits: Array) -> float:
     """Shannon entropy of softmax(z) over its largest value, ln |V|; |V| ≥ 2."""
-    probs = softmax(logits)
-    nats = -np.sum(probs * np.log(probs, out=np.zeros_like(probs), where=probs > 0), dtype=np.float64)
-    return min(1.0, max(0.0, float(nats) / float(np.log(logits.size))))
+    gaps = np.clip(logits.max() - logits, 0, _FAR)
+    weights = np.exp(-gaps)
+    total = float(weights.sum())
+    nats = np.log(total) + float(np.multiply(weights, gaps, out=gaps).sum()) / total
+    return _unit(nats / np.log(logits.size))
 
 
 def margin(logits: Array) -> float:
     """1 − (largest − second largest probability) of softmax(z); |V| ≥ 2."""
-    second, first = np.partition(softmax(logits), -2)[-2:]
-    return float(1 - (first - second))
+    first = int(logits.argmax())
+    second = max(logits[:first].max(initial=-np.inf), logits[first + 1 :].max(initial=-np.inf))
+    return _unit(1 - _largest_probability(logits) * (1 - np.exp(second - logits[first])))
 
 
 def max_probability(logits: Array) -> float:
     """(1 − largest probability) of softmax(z), over its largest value, 1 − 1/|V|; |V| ≥ 2."""
-    largest = 1 / float(np.exp(np.subtract(logits, logits.max(), dtype=np.float32)).sum())
-    return min(1.0, max(0.0, (1 - largest) / (1 - 1 / logits.size)))
+    return _unit((1 - _largest_probability(logits)) / (1 - 1 / logits.size))
+
+
+def _largest_probability(logits: Array) -> float:
+    weights = logits - logits.max()
+    return 1 / float(np.exp(weights, out=weights).sum())
+
+
+def _unit(value: float) -> float:
+    """`value` without what rounding puts below 0 or above 1."""
+    return min(1.0, max(0.0, float(value)))

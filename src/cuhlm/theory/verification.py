@@ -107,9 +107,9 @@ def residual(target_probs: Law, law: Law) -> Law:
     Where q covers y everywhere (q = y up to rounding) nothing is left, and a rejection has probability 0 up to
     rounding; y itself is returned then.
     """
-    rest = target_probs - law
-    np.maximum(rest, 0, out=rest)
-    return rest if rest.any() else target_probs
+    rest = np.maximum(target_probs, law)
+    rest -= law
+    return rest if rest.max() > 0 else target_probs
 
 
 def verified_law(draft_probs: Law, reported_law: Law, target_probs: Law) -> Floats:
