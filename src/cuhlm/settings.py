@@ -29,6 +29,7 @@ class Settings:
         vartheta: bound ϑ of the online truncation.
         rejection: model of β that the online truncation uses.
         draft_from: which law a sent draft is drawn from.
+        b_prob: bits per probability sent.
     """
 
     method: Method
@@ -39,6 +40,7 @@ class Settings:
     vartheta: float = DEFAULT_VARTHETA
     rejection: RejectionModel | None = None
     draft_from: DraftFrom = DraftFrom.X
+    b_prob: int = 8
 
 
 def settings_for(
@@ -49,6 +51,7 @@ def settings_for(
     k: int | None = None,
     vartheta: float | None = None,
     draft_from: DraftFrom = DraftFrom.X,
+    b_prob: int = 8,
 ) -> Settings:
     """The settings of `method`, from `profile` where they are not given.
 
@@ -59,6 +62,7 @@ def settings_for(
         k: for the offline truncation; None takes the profile's k*.
         vartheta: for the online truncation; None takes the profile's.
         draft_from: which law a sent draft is drawn from.
+        b_prob: bits per probability sent.
 
     Raises:
         ConfigurationError: a number is out of range, or missing with no profile to take it from.
@@ -87,6 +91,7 @@ def settings_for(
         vartheta=vartheta if vartheta is not None else profile.vartheta if profile else DEFAULT_VARTHETA,
         rejection=profile.rejection if profile else None,
         draft_from=draft_from,
+        b_prob=b_prob,
     )
 
 

@@ -42,8 +42,8 @@ def profile_lines(profile: Profile) -> str:
     return (
         f"Profile: E[β | u] = {model.a:.3f}·u {model.b:+.3f}, r = {model.pearson_r:.2f}, Δ = {profile.delta:.2f}; "
         f"risk-averse u_th = {profile.risk_averse:.3f}, risk-prone {profile.risk_prone:.3f}, k* = {profile.k_star}\n"
-        f"         from {made.n_tokens} tokens of {made.n_prompts} prompts ({made.prompts}) at T = {made.temperature:g}, "
-        f"{made.date}"
+        f"         from {made.n_tokens} tokens of {made.n_prompts} prompts ({made.prompts}) "
+        f"at T = {made.temperature:g}, {made.date}"
     )
 
 

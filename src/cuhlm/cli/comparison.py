@@ -73,8 +73,9 @@ def _notes(conditions: Conditions) -> Text:
         else "Sampled answers part from remote's at the first different draw, also those of exact methods: look at TV."
     )
     return Text(
-        "simulated: draft + uplink + round trip + target, billed from the trace. wall: on this machine over loopback gRPC, "
-        "prompt included. uplink: the paper's payload. socket up: counted by the kernel. "
+        "simulated: draft + uplink + round trip + target, billed from the trace. "
+        "wall: on this machine over loopback gRPC, prompt included. "
+        "uplink: the paper's payload. socket up: counted by the kernel. "
         f"TV: mean distance of the method's token law from the target's, along its answers. {exact}",
         "dim",
     )

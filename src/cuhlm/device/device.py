@@ -128,7 +128,7 @@ class Device:
             request.prompt,
             drafting,
             make_gate(settings, request.seed),
-            Offering(settings, FixedWidthCodec(), request.seed, self.vocab_size),
+            Offering(settings, FixedWidthCodec(settings.b_prob), request.seed, self.vocab_size),
             ending,
             clock=time.perf_counter,
         )

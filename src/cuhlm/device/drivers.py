@@ -120,7 +120,7 @@ def _advance(loop: Loop, reply: Reply | None) -> Step | Finish:
 
 
 async def _in_thread(session: LinkSession | None, call: Callable[..., T], *arguments: object) -> T:
-    """`call` in a worker thread. A cancelled caller waits for it to end, as the models it uses must not be freed yet."""
+    """`call` in a worker thread. A cancelled caller waits for its end: the models it uses must not be freed yet."""
     running = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
     try:
         return await asyncio.shield(running)

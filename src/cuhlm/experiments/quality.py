@@ -35,7 +35,7 @@ class PathQuality:
 
     Attributes:
         tv: total variation between the method's law and y.
-        kl: KL divergence of the method's law from y, nats; infinite where the method can say what the target never would.
+        kl: KL divergence of the method's law from y, nats; infinite where the target would never say it.
         nll: −ln y of the tokens that came out, nats.
     """
 
@@ -60,7 +60,8 @@ def path_quality(
     """
     if settings.uncertainty.measure is Measure.SAMPLED and settings.method.gate is GateRule.UNCERTAIN:
         raise ConfigurationError(
-            "the law of a gate with the measure 'sampled' has no closed form; expected another; use 'expected', its mean"
+            "the law of a gate with the measure 'sampled' has no closed form; expected another measure: "
+            "calibrate with 'expected', its mean"
         )
     rows = zip(
         answer,
@@ -129,8 +130,9 @@ def _uncertainties(settings: Settings, draft_logits: Array) -> Array:
 def _law(settings: Settings, skips: Mask, draft_logits: Array, draft_probs: Array, target_probs: Array) -> Law:
     if settings.method.truncation is TruncationRule.NONE or settings.draft_from is DraftFrom.XHAT:
         return gated_law(draft_probs, target_probs, skips)  # what is transmitted comes out as y
+    codec = FixedWidthCodec(settings.b_prob)
     drafts_by_k = _drafts_by_k(settings, draft_logits, draft_probs)
-    groups = [(mask & ~skips, _rebuilt(FixedWidthCodec(), draft_probs, k)) for k, mask in drafts_by_k]
+    groups = [(mask & ~skips, _rebuilt(codec, draft_probs, k)) for k, mask in drafts_by_k]
     return gated_law(draft_probs, target_probs, skips, groups)
 
 

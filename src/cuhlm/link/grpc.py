@@ -202,7 +202,8 @@ def _channel(address: str, security: Security) -> grpc.Channel:
         root = security.certificate_authority.read_bytes()
     except OSError as error:
         raise ConfigurationError(
-            f"the certificate file {security.certificate_authority} cannot be read: {error.strerror}; expected a PEM file"
+            f"the certificate file {security.certificate_authority} cannot be read: {error.strerror}; "
+            "expected a PEM file"
         ) from error
     return grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=root), options=_OPTIONS)
 

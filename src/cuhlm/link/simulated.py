@@ -3,10 +3,9 @@
 It wraps another link, in process or gRPC, and charges a virtual clock for uplink, round trip and target.
 """
 
-from collections import deque
 from collections.abc import Sequence
 
-from cuhlm.channel.billing import exchange_seconds
+from cuhlm.channel.billing import target_seconds
 from cuhlm.channel.clock import VirtualClock
 from cuhlm.channel.compute import ComputeTable
 from cuhlm.channel.presets import Channel
@@ -44,3 +43,46 @@ class SimulatedLink:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+class SimulatedSession:
+    """Verdicts of the inner session, each with the virtual time at which it arrives."""
+
+    def __init__(self, inner: LinkSession, channel: Channel, compute: ComputeTable, clock: VirtualClock) -> None:
+        self._inner = inner
+        self._channel = channel
+        self._compute = compute
+        self._clock = clock
+        self._ready_at = 0.0
+        self._arrived: tuple[float, Verdict] | None = None
+
+    def send(self, block: Block) -> None:
+        """Hand a block over: its payload goes up, and the answer's way back is charged with it."""
+        bits = sum(payload.bits for payload in block.payloads)
+        uplink = self._channel.rate.uplink_seconds(bits, self._clock.now, block.position)
+        self._ready_at = self._clock.now + uplink + self._channel.round_trip_seconds
+        self._inner.send(block)
+
+    def receive(self, timeout_seconds: float | None) -> Verdict | None:
+        """The next verdict; waits in virtual time. With a timeout of 0, None while it has not arrived."""
+        if self._arrived is None:
+            verdict = self._inner.receive(None)
+            if verdict is None:
+                return None
+            self._ready_at += target_seconds(verdict.target_seconds, 1, self._compute)
+            self._arrived = (self._ready_at, verdict)
+        arrives_at, verdict = self._arrived
+        if timeout_seconds is not None and arrives_at > self._clock.now + timeout_seconds:
+            self._clock.advance(timeout_seconds)
+            return None
+        self._clock.advance_to(arrives_at)
+        self._arrived = None
+        return verdict
+
+    def traffic(self) -> Traffic:
+        """Bytes that the inner link really sent."""
+        return self._inner.traffic()
+
+    def close(self) -> None:
+        """End the session."""
+        self._inner.close()

@@ -1,0 +1,53 @@
+"""What a forward pass costs in a bill: as this run measured it, or by a named table (design 2.8)."""
+
+from dataclasses import dataclass
+
+from cuhlm.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeTable:
+    """Seconds per forward pass; None takes what the run itself measured.
+
+    Attributes:
+        name: as on the command line.
+        draft_seconds: one forward pass of the draft model.
+        target_seconds: one of the target.
+        source: where the numbers come from.
+    """
+
+    name: str
+    draft_seconds: float | None
+    target_seconds: float | None
+    source: str
+
+
+MEASURED = ComputeTable("measured", None, None, "the stage times of the trace itself")
+
+COMPUTE_TABLES: dict[str, ComputeTable] = {
+    table.name: table
+    for table in (
+        MEASURED,
+        ComputeTable(
+            "phone-1b-server-7b",
+            0.025,
+            0.015,
+            "assumed: a 4-bit model of 1 B parameters at 40 tokens/s on a phone, a 7 B model at 67 tokens/s on a server GPU",
+        ),
+        ComputeTable("free", 0.0, 0.0, "no compute: what the channel alone costs"),
+    )
+}
+
+
+def find_compute(name: str) -> ComputeTable:
+    """The table called `name`.
+
+    Raises:
+        ConfigurationError: there is none of that name.
+    """
+    try:
+        return COMPUTE_TABLES[name]
+    except KeyError:
+        raise ConfigurationError(
+            f"the compute table {name!r} is unknown; expected {', '.join(COMPUTE_TABLES)}"
+        ) from None

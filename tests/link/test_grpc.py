@@ -1,0 +1,174 @@
+"""The gRPC link against the real server, with the toy target behind it."""
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.toy_pair import PROMPT, VOCAB, answer, settings, toy_device
+from tests.toy_server import serving
+
+from cuhlm.device.device import Device
+from cuhlm.errors import ConfigurationError, IncompatibleModels, LinkError, ProtocolError, Unauthenticated, VerifierBusy
+from cuhlm.link.grpc import GrpcLink, Security
+from cuhlm.messages import Block, Opening, Sampling
+from cuhlm.methods import METHODS
+from cuhlm.testing import ToyEngine
+from cuhlm.verifier.server import Certificate
+
+TARGET = ToyEngine(vocab_size=VOCAB, seed=5)
+DRAFT = ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6)
+OPENING = Opening(PROMPT, Sampling(), 0, VOCAB)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with serving(TARGET, sessions=2) as where:
+        yield where
+
+
+@pytest.fixture
+def link(address: str) -> Iterator[GrpcLink]:
+    with closing(GrpcLink(address, deadline_seconds=5)) as open_link:
+        yield open_link
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_network_changes_no_token(method: str, link: GrpcLink) -> None:
+    with toy_device() as nearby:
+        assert answer(Device(DRAFT, link), settings(method)).tokens == answer(nearby, settings(method)).tokens
+
+
+def test_the_card_crosses_the_network_whole(link: GrpcLink) -> None:
+    card = link.describe()
+    assert card.vocab_fingerprint == TARGET.card.vocab_fingerprint
+    assert (card.max_sessions, card.fingerprint) == (2, TARGET.card.fingerprint)
+
+
+def test_bytes_are_counted_on_the_socket(link: GrpcLink) -> None:
+    device = Device(DRAFT, link)
+    got = answer(device, settings("hlm"), tokens=30)
+    # A payload of 12 entries of 12 bits is 18 bytes; HTTP/2, gRPC and protobuf frame it.
+    assert all(30 < record.wire_bytes_up < 200 for record in got.records[1:])
+    assert all(20 < record.wire_bytes_down < 200 for record in got.records[1:])
+
+
+def test_two_devices_are_served_at_once_and_a_third_is_told_that_there_is_no_room(link: GrpcLink) -> None:
+    sessions = [link.open(OPENING), link.open(OPENING)]
+    with pytest.raises(VerifierBusy, match="all 2 sessions"):
+        link.open(OPENING)
+    for session in sessions:
+        session.send(Block(3, (), generate=1))
+    verdicts = [session.receive(None) for session in sessions]
+    assert verdicts[0] is not None
+    assert verdicts[1] is not None
+    assert verdicts[0].token == verdicts[1].token
+    for session in sessions:
+        session.close()
+    _eventually_opens(link)
+
+
+def _eventually_opens(link: GrpcLink) -> None:
+    """The verifier hears of a closed stream a moment later."""
+    for _ in range(100):
+        try:
+            link.open(OPENING).close()
+        except VerifierBusy:
+            time.sleep(0.02)
+        else:
+            return
+    raise AssertionError("a closed session did not give its place back")
+
+
+def test_concurrent_generations_decide_as_single_ones(address: str) -> None:
+    results: dict[int, tuple[int, ...]] = {}
+
+    def generate(seed: int) -> None:
+        with closing(GrpcLink(address)) as own:
+            results[seed] = answer(Device(DRAFT, own), settings("hlm"), seed=seed).tokens
+
+    threads = [threading.Thread(target=generate, args=(seed,)) for seed in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with toy_device() as nearby:
+        assert results == {seed: answer(nearby, settings("hlm"), seed=seed).tokens for seed in (1, 2)}
+
+
+def test_a_block_sent_twice_gets_the_same_verdict(link: GrpcLink) -> None:
+    session = link.open(OPENING)
+    answers = []
+    for _ in range(2):
+        session.send(Block(3, (), generate=1))
+        verdict = session.receive(None)
+        assert verdict is not None
+        answers.append((verdict.position, verdict.accepted, verdict.token))
+    session.close()
+    assert answers[0] == answers[1]
+
+
+def test_a_block_that_does_not_fit_is_refused_with_the_reason(link: GrpcLink) -> None:
+    session = link.open(OPENING)
+    session.send(Block(9, (), generate=1))
+    with pytest.raises(ProtocolError, match="begins at position 9; expected 3"):
+        session.receive(None)
+    session.close()
+
+
+def test_looking_for_a_verdict_does_not_wait(link: GrpcLink) -> None:
+    session = link.open(OPENING)
+    assert session.receive(0) is None
+    session.close()
+
+
+def test_a_token_is_asked_for_once_per_stream_and_checked() -> None:
+    with serving(TARGET, token="secret") as where:
+        for security, expected in ((Security(), "none was sent"), (Security("wrong"), "does not accept the token")):
+            with closing(GrpcLink(where, security=security)) as link, pytest.raises(Unauthenticated, match=expected):
+                link.open(OPENING)
+        with closing(GrpcLink(where, security=Security("secret"))) as link:
+            assert len(answer(Device(DRAFT, link), settings("hlm"), tokens=5).tokens) == 5
+
+
+def test_tls_carries_a_generation(tmp_path: Path) -> None:
+    certificate = Certificate(tmp_path / "chain.pem", tmp_path / "key.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command, "-keyout", certificate.key, "-out", certificate.chain], check=True, capture_output=True)
+    with (
+        serving(TARGET, certificate=certificate) as where,
+        closing(GrpcLink(where, security=Security(None, certificate.chain))) as link,
+    ):
+        assert len(answer(Device(DRAFT, link), settings("hlm"), tokens=5).tokens) == 5
+
+
+def test_nobody_at_the_address_is_said_within_the_deadline() -> None:
+    with (
+        closing(GrpcLink("127.0.0.1:9", deadline_seconds=5)) as link,
+        pytest.raises(LinkError, match="cannot be reached"),
+    ):
+        link.describe()
+
+
+@pytest.mark.parametrize("where", ["nowhere", "host:", ":80", "host:port", "host:99999"])
+def test_an_address_that_is_none_is_refused(where: str) -> None:
+    with pytest.raises(ConfigurationError, match="expected HOST:PORT"):
+        GrpcLink(where)
+
+
+def test_a_draft_with_another_vocabulary_is_refused_and_the_first_difference_named(link: GrpcLink) -> None:
+    other = ToyEngine(vocab_size=VOCAB, seed=5, end_token=3)
+    with pytest.raises(IncompatibleModels, match="token 3 is '<end>' in the draft .* and 'd' in the target"):
+        Device(other, link)
+
+
+def test_a_draft_with_fewer_tokens_shares_those_it_has(link: GrpcLink) -> None:
+    smaller = ToyEngine(vocab_size=VOCAB - 2, seed=5, noise=0.3)
+    device = Device(smaller, link)
+    assert device.vocab_size == VOCAB - 2
+    got = answer(device, settings("hlm"), tokens=50)
+    assert max(got.tokens) < VOCAB - 2

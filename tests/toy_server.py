@@ -1,0 +1,40 @@
+"""A gRPC server for the toy target, in this process, on a port of its own."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from cuhlm.testing import ToyEngine
+from cuhlm.verifier.host import Verifier
+from cuhlm.verifier.server import Certificate, Server
+
+
+@contextmanager
+def serving(
+    engine: ToyEngine, *, sessions: int = 4, token: str | None = None, certificate: Certificate | None = None
+) -> Iterator[str]:
+    """Serve `engine`; yields the address."""
+    ready, address = threading.Event(), []
+    loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def serve(verifier: Verifier) -> None:
+        server = Server(verifier, "127.0.0.1:0", certificate=certificate)
+        await server.start()
+        stop = asyncio.Event()
+        address.append(f"127.0.0.1:{server.port}")
+        loops.append((asyncio.get_running_loop(), stop))
+        ready.set()
+        await stop.wait()
+        await server.stop(grace_seconds=0)
+
+    with closing(Verifier(engine, max_sessions=sessions, token=token)) as verifier:
+        thread = threading.Thread(target=asyncio.run, args=(serve(verifier),))
+        thread.start()
+        assert ready.wait(10)
+        try:
+            yield address[0]
+        finally:
+            loop, stop = loops[0]
+            loop.call_soon_threadsafe(stop.set)
+            thread.join()

@@ -1,0 +1,116 @@
+"""The verifier's session: block in, verdict out, no I/O."""
+
+import numpy as np
+import pytest
+
+from cuhlm.codec.fixed_width import FixedWidthCodec
+from cuhlm.errors import ProtocolError
+from cuhlm.messages import Block, Opening, Payload, Sampling, Verdict
+from cuhlm.testing import ToyEngine
+from cuhlm.theory.distributions import distribution
+from cuhlm.theory.truncation import top_k
+from cuhlm.verifier.session import Session, Work
+
+VOCAB = 12
+TARGET = ToyEngine(vocab_size=VOCAB, seed=5)
+DRAFT = ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6)
+CODEC = FixedWidthCodec()
+
+
+def session(*, prompt: tuple[int, ...] = (1, 2, 3), max_block: int = 64, context_length: int = 100) -> Session:
+    opening = Opening(prompt, Sampling(), seed=9, vocab_size=VOCAB)
+    return Session(opening, CODEC, vocab_size=VOCAB, context_length=context_length, max_block=max_block)
+
+
+def payload(history: list[int]) -> Payload:
+    indices, kept = top_k(distribution(DRAFT.logits(history), Sampling()), VOCAB)
+    return CODEC.encode(indices, kept, VOCAB)
+
+
+def judge(of: Session, block: Block, history: list[int]) -> Verdict:
+    """Plan, let the toy target read, judge."""
+    work = of.plan(block, len(history) - 1)
+    assert isinstance(work, Work)
+    whole = [*history, *block.sync, *block.drafted]
+    first = len(history) + len(block.sync)
+    return of.judge(block, np.stack([TARGET.logits(whole[: first + row]) for row in range(work.rows)]))
+
+
+def test_a_block_makes_the_target_read_what_it_has_not_read_and_no_more() -> None:
+    work = session().plan(Block(5, (4, 5), (6,), (payload([1, 2, 3, 4, 5]),)), read=2)
+    assert work == Work(keep=2, tokens=(3, 4, 5), rows=1)
+
+
+def test_a_sequence_that_read_a_rejected_draft_is_dropped_to_the_history() -> None:
+    assert session().plan(Block(3, (), generate=1), read=7) == Work(keep=2, tokens=(3,), rows=1)
+
+
+def test_a_block_sent_twice_gets_the_same_verdict_and_counts_once() -> None:
+    of = session()
+    block = Block(3, (), (6,), (payload([1, 2, 3]),))
+    verdict = judge(of, block, [1, 2, 3])
+    assert of.plan(block, read=3) is verdict
+    assert of.length == 4
+
+
+def test_an_accepted_draft_continues_the_history_and_a_rejected_one_is_replaced() -> None:
+    accepted = replaced = 0
+    for seed_token in range(VOCAB):
+        of = session(prompt=(1, 2, seed_token))
+        verdict = judge(of, Block(3, (), (6,), (payload([1, 2, seed_token]),)), [1, 2, seed_token])
+        assert (verdict.accepted, verdict.token is None) in ((1, True), (0, False))
+        assert of.length == 4
+        accepted, replaced = accepted + verdict.accepted, replaced + 1 - verdict.accepted
+    assert accepted
+    assert replaced
+
+
+def test_several_drafts_stand_up_to_the_first_rejected_one() -> None:
+    drafted = (6, 7, 8)
+    history = [1, 2, 3]
+    payloads = tuple(payload([*history, *drafted[:row]]) for row in range(3))
+    of = session()
+    verdict = judge(of, Block(3, (), drafted, payloads), history)
+    assert len(verdict.betas) == min(3, verdict.accepted + 1)
+    assert of.length == 3 + verdict.accepted + (verdict.token is not None)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (Block(4, (), (6,), (payload([1]),)), "begins at position 4; expected 3"),
+        (Block(3, (), (6,), ()), "0 payloads for 1 drafted"),
+        (Block(3, ()), "expected one of the two"),
+        (Block(3, (), (6,), (payload([1]),), generate=1), "expected one of the two"),
+        (Block(3, (), (VOCAB,), (payload([1]),)), "token 12 is outside"),
+        (Block(13, (1,) * 10, generate=1), "carries 10 tokens; expected at most 8"),
+        (Block(3, (), generate=98), "reaches position 101"),
+    ],
+)
+def test_a_block_that_does_not_fit_is_refused_and_changes_nothing(block: Block, message: str) -> None:
+    of = session(max_block=8)
+    with pytest.raises(ProtocolError, match=message):
+        of.plan(block, read=2)
+    assert of.length == 3
+
+
+def test_a_malformed_payload_is_refused_and_the_history_stays() -> None:
+    of = session()
+    bad = Block(4, (5,), (6,), (Payload(b"", 3, 8, 36),))
+    with pytest.raises(ProtocolError, match="payload of position 4 is malformed"):
+        judge(of, bad, [1, 2, 3])
+    assert of.length == 3
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [((), "the prompt is empty"), ((1,) * 100, "100 tokens"), ((1, VOCAB), "outside the vocabulary")],
+)
+def test_a_prompt_that_does_not_fit_is_refused(prompt: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ProtocolError, match=message):
+        session(prompt=prompt)
+
+
+def test_a_vocabulary_larger_than_the_models_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="vocabulary of 13 tokens; this model has 12"):
+        Session(Opening((1,), Sampling(), 0, VOCAB + 1), CODEC, vocab_size=VOCAB, context_length=100, max_block=8)
