@@ -105,7 +105,8 @@ def sampled_disagreement(
 def _agreement_probabilities(logits: Array, token: int, temperatures: Floats) -> Floats:
     """softmax(z / θ_m)[token] for each m."""
     gap = float(logits.max()) - float(logits[token])
-    return np.minimum(1.0, np.exp(-gap / temperatures) / partition_sums(logits, temperatures))
+    sums = partition_sums(logits, temperatures)
+    return np.minimum(1.0, np.exp(-gap / temperatures) / sums)
 
 
 def expected_disagreements(logits: Array, temperatures: Floats) -> Array:
