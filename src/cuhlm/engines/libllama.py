@@ -16,7 +16,7 @@ import platform
 import re
 from collections import deque
 from collections.abc import Mapping
-from ctypes import POINTER, c_bool, c_char_p, c_float, c_int32, c_size_t, c_uint32, c_void_p
+from ctypes import POINTER, c_bool, c_char_p, c_float, c_int32, c_size_t, c_uint8, c_uint32, c_void_p
 from pathlib import Path
 from types import MappingProxyType
 
@@ -311,7 +311,10 @@ def _declare(opened: ctypes.CDLL, path: Path) -> None:
 
 def _check_defaults(opened: ctypes.CDLL, path: Path) -> None:
     for name, expected in _KNOWN_DEFAULTS.items():
-        params = getattr(opened, name)()
+        # A library of another layout may return a longer struct than declared, and must not write past its end.
+        function = opened[name]
+        function.restype = _with_reserve(getattr(opened, name).restype)
+        params = function()
         differing = [
             f"{field} is {getattr(params, field)} instead of {value}"
             for field, value in expected.items()
@@ -322,6 +325,13 @@ def _check_defaults(opened: ctypes.CDLL, path: Path) -> None:
                 f"{name}() of {path} differs: {', '.join(differing)}; expected the defaults of xllamacpp {VERSION}, "
                 f"so the library has another layout; {_remedy()}"
             )
+
+
+def _with_reserve(struct: type[ctypes.Structure]) -> type[ctypes.Structure]:
+    class WithReserve(struct):  # type: ignore[misc, valid-type]
+        _fields_ = (("reserve", c_uint8 * 512),)
+
+    return WithReserve
 
 
 def _remedy() -> str:

@@ -30,7 +30,8 @@ class LlamaCppEngine:
         self._model = model
         self._context = context
         self._vocab_size = model.vocab_size
-        self._context_length = context_length
+        # The cache is made in units of 256 cells, so the check has room even where sequences are kept shorter.
+        self._context_length = max(context_length, RUN_LENGTH)
         self._sequences = sequences
         self._free_places = set(range(sequences))
         self._tokenizer = GgufTokenizer(model)
@@ -43,6 +44,7 @@ class LlamaCppEngine:
             end_tokens=self._tokenizer.end_tokens,
             fingerprint=file_fingerprint(model.path),
         )
+        self._context_length = context_length
 
     @classmethod
     def load(
@@ -52,8 +54,8 @@ class LlamaCppEngine:
 
         Args:
             path: a GGUF file.
-            context_length: tokens that every sequence can hold, at least 24; None takes 2048, or what the model was
-                trained for if that is less.
+            context_length: tokens that every sequence can hold; None takes 2048, or what the model was trained for if
+                that is less.
             sequences: how many sequences may be open at once.
             threads: threads of a forward pass; None takes one per usable core.
 
@@ -68,7 +70,7 @@ class LlamaCppEngine:
         model = GgufModel(Path(path))
         trained = model.trained_context_length
         length = min(DEFAULT_CONTEXT_LENGTH, trained) if context_length is None else context_length
-        _check_range("context_length", length, RUN_LENGTH, trained, f"{model.name} was trained for no more")
+        _check_range("context_length", length, 1, trained, f"{model.name} was trained for no more")
         context = LlamaContext(model, context_length=length, sequences=sequences, threads=threads)
         return cls(model, context, context_length=length, sequences=sequences)
 
