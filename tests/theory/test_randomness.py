@@ -28,6 +28,11 @@ def test_words_are_philox_of_the_key_in_counter_order(seed, position, purpose):
     assert raw_words(seed, position, purpose, 8).tolist() == expected
 
 
+@given(seeds, positions, st.sampled_from(list(Purpose)))
+def test_a_single_uniform_is_the_streams_first(seed, position, purpose):
+    assert uniform(seed, position, purpose) == uniforms(seed, position, purpose)[0]
+
+
 def test_known_answers():
     assert [int(purpose) for purpose in Purpose] == list(range(11))
     assert raw_words(1, 2, Purpose.ACCEPT, 4).tolist() == [

