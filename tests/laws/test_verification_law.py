@@ -7,7 +7,7 @@ every total variation above 0.016 (computed by `check_law`, asserted below). See
 import numpy as np
 import pytest
 
-from cuhlm.testing.statistics import check_law
+from cuhlm.testing.law_checks import check_law
 from cuhlm.theory.quality import total_variation
 from cuhlm.theory.randomness import Purpose, uniforms
 from cuhlm.theory.truncation import reconstruct, top_k

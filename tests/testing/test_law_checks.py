@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from cuhlm.testing.statistics import check_law, chi_square_critical, chi_square_tail
+from cuhlm.testing.law_checks import check_law, chi_square_critical, chi_square_tail
 from cuhlm.theory.randomness import Purpose, uniforms
 
 
