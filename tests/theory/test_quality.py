@@ -35,12 +35,6 @@ def test_divergence_is_infinite_where_a_token_is_missing_and_counts_no_absent_on
     assert total_variation(p, q) == 0.5
 
 
-def test_rows_are_compared_row_by_row():
-    p, q = np.array([[0.5, 0.5], [1, 0]]), np.array([0.5, 0.5])
-    assert total_variation(p, q).tolist() == [0, 0.5]
-    np.testing.assert_allclose(kl_divergence(p, q), [0, math.log(2)])
-
-
 def test_likelihood_of_an_impossible_token_is_none():
     y = np.array([0.25, 0.75, 0], np.float32)
     assert negative_log_likelihood(y, 0) == pytest.approx(math.log(4))

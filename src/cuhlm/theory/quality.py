@@ -13,19 +13,16 @@ Law = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.bool_]
 
 
-def total_variation(p: Law, q: Law) -> Floats | float:
-    """TV(p, q) = ½ Σ |p_i − q_i| along the last axis, in [0, 1]; a float for two single laws."""
-    tv = 0.5 * np.abs(np.subtract(p, q, dtype=np.float64)).sum(axis=-1)
-    return float(tv) if np.ndim(tv) == 0 else tv
+def total_variation(p: Law, q: Law) -> float:
+    """TV(p, q) = ½ Σ |p_i − q_i|, in [0, 1]; both of shape (|V|,)."""
+    return float(0.5 * np.abs(np.subtract(p, q, dtype=np.float64)).sum())
 
 
-def kl_divergence(p: Law, q: Law) -> Floats | float:
-    """KL(p ‖ q) = Σ p_i·ln(p_i / q_i) in nats, along the last axis; ∞ where q lacks a token that p has."""
-    p, q = np.broadcast_arrays(np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64))
-    with np.errstate(divide="ignore"):
-        ratio = np.log(np.divide(p, q, out=np.full(p.shape, np.inf), where=q > 0), out=np.zeros(p.shape), where=p > 0)
-    kl = np.multiply(p, ratio, out=np.zeros(p.shape), where=p > 0).sum(axis=-1)
-    return float(kl) if np.ndim(kl) == 0 else kl
+def kl_divergence(p: Law, q: Law) -> float:
+    """KL(p ‖ q) = Σ p_i·ln(p_i / q_i) in nats; ∞ where q lacks a token that p has; both of shape (|V|,)."""
+    present = p > 0
+    p, q = p[present].astype(np.float64), q[present].astype(np.float64)
+    return float(np.sum(p * np.log(p / q))) if (q > 0).all() else float("inf")
 
 
 def negative_log_likelihood(target_probs: Law, token: int) -> float:

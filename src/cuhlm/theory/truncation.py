@@ -11,6 +11,7 @@ So the smallest k that meets a budget is found by search, and everything here re
 
 import math
 from bisect import bisect_left
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -107,7 +108,11 @@ def _distortions(ordered: Floats, vocab_size: int, total: float) -> Floats:
     return np.minimum.accumulate(np.maximum(0.0, distortion))  # rounding must not break the order
 
 
-def smallest_k(distortion: Floats, budget: float | Floats) -> npt.NDArray[np.intp] | int:
+@overload
+def smallest_k(distortion: Floats, budget: float) -> int: ...
+@overload
+def smallest_k(distortion: Floats, budget: Floats) -> Indices: ...
+def smallest_k(distortion: Floats, budget: float | Floats) -> int | Indices:
     """The smallest k with D(k) ≤ budget, for one budget or for an array of them.
 
     Args:
@@ -222,4 +227,4 @@ def offline_k(mean_bound: Floats, vartheta: float = 0.1) -> int:
     Returns:
         k*, from 1 to |V|.
     """
-    return min(mean_bound.size, int(smallest_k(mean_bound, vartheta)))
+    return min(mean_bound.size, smallest_k(mean_bound, vartheta))
