@@ -2,6 +2,8 @@
 
 import ctypes
 import importlib.metadata
+import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from cuhlm.engines import libllama
+from cuhlm.engines import libllama, libllama_file
 from cuhlm.errors import LibraryError
 
 
 @pytest.fixture(autouse=True)
 def library_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test opens the library anew, and leaves the one that others use."""
-    monkeypatch.delenv(libllama.LIBRARY_VARIABLE, raising=False)
+    monkeypatch.delenv(libllama_file.LIBRARY_VARIABLE, raising=False)
     monkeypatch.setattr(libllama, "library", libllama.library.__wrapped__)
     yield
 
@@ -43,8 +45,8 @@ def test_a_missing_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_variable_names_another_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     copy = tmp_path / "libllama.so"
-    copy.symlink_to(libllama._library_file())
-    monkeypatch.setenv(libllama.LIBRARY_VARIABLE, str(copy))
+    copy.symlink_to(libllama_file.library_file())
+    monkeypatch.setenv(libllama_file.LIBRARY_VARIABLE, str(copy))
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "2025.1.1")
     assert libllama.library().llama_context_default_params().n_batch == 2048
 
@@ -52,14 +54,14 @@ def test_the_variable_names_another_library(monkeypatch: pytest.MonkeyPatch, tmp
 def test_a_library_that_is_not_there_or_is_something_else_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(libllama.LIBRARY_VARIABLE, str(tmp_path / "none.so"))
+    monkeypatch.setenv(libllama_file.LIBRARY_VARIABLE, str(tmp_path / "none.so"))
     with pytest.raises(LibraryError, match=r"which is no file; expected a llama.cpp library; correct or unset it"):
         libllama.library()
     (tmp_path / "text.so").write_text("not a library")
-    monkeypatch.setenv(libllama.LIBRARY_VARIABLE, str(tmp_path / "text.so"))
+    monkeypatch.setenv(libllama_file.LIBRARY_VARIABLE, str(tmp_path / "text.so"))
     with pytest.raises(LibraryError, match="does not load"):
         libllama.library()
-    monkeypatch.setenv(libllama.LIBRARY_VARIABLE, _some_other_library())
+    monkeypatch.setenv(libllama_file.LIBRARY_VARIABLE, _some_other_library())
     with pytest.raises(LibraryError, match=r"lacks llama_log_set; expected the llama.cpp of xllamacpp"):
         libllama.library()
 
@@ -90,11 +92,30 @@ def test_another_layout_is_refused_with_what_differs(monkeypatch: pytest.MonkeyP
     ],
 )
 def test_a_library_that_does_not_load_says_what_is_missing(loader: str, remedy: str) -> None:
-    assert remedy in libllama.load_remedy(loader)
+    assert remedy in libllama_file.load_remedy(loader)
+
+
+def test_the_environment_is_left_as_it_was() -> None:
+    before = dict(os.environ)
+    libllama.library()
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [({}, "1000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)])
+def test_threads_spin_for_a_short_time_unless_the_user_chose_otherwise(
+    monkeypatch: pytest.MonkeyPatch, chosen: dict[str, str], expected: str | None
+) -> None:
+    for variable in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in chosen.items():
+        monkeypatch.setenv(variable, value)
+    with libllama_file._short_spin():
+        assert os.environ.get("GOMP_SPINCOUNT") == expected
+    assert "GOMP_SPINCOUNT" not in os.environ
 
 
 def test_a_processor_without_avx2_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(libllama, "_has_avx2", lambda: False)
+    monkeypatch.setattr(libllama_file, "_has_avx2", lambda: False)
     with pytest.raises(LibraryError, match="lacks AVX2; expected one that has it"):
         libllama.library()
 

@@ -132,9 +132,9 @@ def test_a_failed_forward_pass_leaves_everything_as_it_was(
 ) -> None:
     sequence = draft_engine.open()
     before = sequence.append([5, 6, 7])
-    passes = []
+    passes: list[object] = []
 
-    def fails_at_the_second_pass(self: llama_context.LlamaContext, part: object) -> None:
+    def fails_at_the_second_pass(self: llama_context.LlamaContext, part: llama_context._Flat) -> None:
         passes.append(part)
         if len(passes) == 2:
             raise ModelError("no more; expected more; try again")

@@ -54,4 +54,4 @@ def test_a_text_goes_through_the_tokenizer_and_back() -> None:
 @pytest.mark.parametrize("arguments", [{"vocab_size": 1}, {"vocab_size": 10**6}, {"vocab_size": 4, "end_token": 4}])
 def test_nonsense_is_refused(arguments: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError, match="choose another value"):
-        ToyEngine(**arguments)  # type: ignore[arg-type]
+        ToyEngine(**arguments)

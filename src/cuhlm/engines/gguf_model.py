@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cuhlm.engines import libllama
+from cuhlm.engines.libllama_file import VERSION
 from cuhlm.errors import ModelError
 
 _MAGIC = b"GGUF"
@@ -129,6 +130,6 @@ def _load(lib: Any, path: Path) -> int:
     if not handle:
         raise ModelError(
             f"{path} does not load ({libllama.reason()}); expected a complete GGUF file of a kind that llama.cpp "
-            f"{libllama.VERSION} knows; download it again, or use another"
+            f"{VERSION} knows; download it again, or use another"
         )
     return int(handle)

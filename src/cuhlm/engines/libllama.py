@@ -1,31 +1,21 @@
 """The part of llama.cpp's C API that cuhlm calls, declared for ctypes (design 3).
 
 The library is the extension module of the PyPI package `xllamacpp`, which exports that API; it is opened as a plain
-shared library, and the package's Python code never runs. ``CUHLM_LIBLLAMA`` names another library file of the same
-llama.cpp version (built for CUDA or Metal, say). Declarations and library must agree to the byte: `library` checks
-the package's version and the values that the library's own default parameters are known to have.
+shared library (`libllama_file`), and the package's Python code never runs. Declarations and library must agree to the
+byte: `library` checks the values that the library's own default parameters are known to have.
 """
 
 import atexit
 import ctypes
 import functools
-import importlib.metadata
-import importlib.util
-import os
-import platform
-import re
 from collections import deque
 from collections.abc import Mapping
 from ctypes import POINTER, c_bool, c_char_p, c_float, c_int32, c_size_t, c_uint8, c_uint32, c_void_p
 from pathlib import Path
 from types import MappingProxyType
 
+from cuhlm.engines.libllama_file import VERSION, library_file, open_library, reinstall_remedy
 from cuhlm.errors import LibraryError
-
-VERSION = "2026.10.11549"
-"""The `xllamacpp` release whose C API is declared here; pyproject.toml pins the same."""
-
-LIBRARY_VARIABLE = "CUHLM_LIBLLAMA"
 
 FLASH_ATTENTION_ON = 1
 TYPE_BF16 = 30
@@ -223,8 +213,8 @@ def library() -> ctypes.CDLL:
     Raises:
         LibraryError: it is missing, does not load, or has another layout than the one declared here.
     """
-    path = _library_file()
-    opened = _opened(path)
+    path = library_file()
+    opened = open_library(path)
     _declare(opened, path)
     _check_defaults(opened, path)
     opened.llama_log_set(_KEEP_ERROR, None)
@@ -234,77 +224,13 @@ def library() -> ctypes.CDLL:
     return opened
 
 
-def _library_file() -> Path:
-    if named := os.environ.get(LIBRARY_VARIABLE):
-        if not Path(named).is_file():
-            raise LibraryError(
-                f"{LIBRARY_VARIABLE} names {named}, which is no file; expected a llama.cpp library; correct or unset it"
-            )
-        return Path(named).resolve()
-    _check_version()
-    spec = importlib.util.find_spec("xllamacpp")  # finds the package without running it
-    folders = spec.submodule_search_locations if spec else None
-    found = [file for folder in folders or () for file in sorted(Path(folder).glob("xllamacpp*.so"))]
-    if not found:
-        raise LibraryError(
-            f"the package xllamacpp holds no library for {platform.system()}; expected Linux or macOS (Windows is not "
-            f"supported); use one of them, or let {LIBRARY_VARIABLE} name a llama.cpp library"
-        )
-    return found[0]
-
-
-def _check_version() -> None:
-    remedy = f"run: pip install xllamacpp=={VERSION}"
-    try:
-        installed = importlib.metadata.version("xllamacpp")
-    except importlib.metadata.PackageNotFoundError:
-        raise LibraryError(f"the package xllamacpp is not installed; expected version {VERSION}; {remedy}") from None
-    if installed != VERSION:
-        raise LibraryError(
-            f"xllamacpp is version {installed}; expected {VERSION}, whose C API cuhlm declares; {remedy}"
-        )
-
-
-def _opened(path: Path) -> ctypes.CDLL:
-    if not _has_avx2():
-        raise LibraryError(
-            "this processor lacks AVX2; expected one that has it, which the llama.cpp of xllamacpp needs; use another "
-            f"machine, or let {LIBRARY_VARIABLE} name a llama.cpp library built for this one"
-        )
-    try:
-        return ctypes.CDLL(str(path))
-    except OSError as error:
-        raise LibraryError(f"{path} does not load ({error}); {load_remedy(str(error))}") from error
-
-
-def _has_avx2() -> bool:
-    """Whether the processor has AVX2, or need not; without it the library dies of an illegal instruction."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if LIBRARY_VARIABLE in os.environ or platform.machine() != "x86_64" or not cpuinfo.is_file():
-        return True
-    with cpuinfo.open(encoding="ascii", errors="replace") as lines:
-        return any(" avx2 " in f"{line.strip()} " for line in lines if line.startswith("flags"))
-
-
-def load_remedy(loader_message: str) -> str:
-    """What was expected and what to do, for what the system's loader says of a library that does not load."""
-    packages = {"libgomp": "libgomp1", "libstdc++": "libstdc++6", "libgcc_s": "libgcc-s1"}
-    missing = re.search(r"(lib[\w+.-]+?)\.so[.\d]*: cannot open", loader_message)
-    if missing and missing[1] in packages:
-        package = packages[missing[1]]
-        return f"expected the system library {missing[1]}; run: apt-get install {package} (or your system's like)"
-    if "GLIBC" in loader_message:
-        return "expected a newer C library; use a newer Linux (glibc 2.17 or later)"
-    return f"expected a library for this system and processor; reinstall xllamacpp=={VERSION}"
-
-
 def _declare(opened: ctypes.CDLL, path: Path) -> None:
     for name, (result, arguments) in _FUNCTIONS.items():
         try:
             function = getattr(opened, name)
         except AttributeError as error:
             raise LibraryError(
-                f"{path} lacks {name}; expected the llama.cpp of xllamacpp {VERSION}; {_remedy()}"
+                f"{path} lacks {name}; expected the llama.cpp of xllamacpp {VERSION}; {reinstall_remedy()}"
             ) from error
         function.restype, function.argtypes = result, arguments
 
@@ -323,7 +249,7 @@ def _check_defaults(opened: ctypes.CDLL, path: Path) -> None:
         if differing:
             raise LibraryError(
                 f"{name}() of {path} differs: {', '.join(differing)}; expected the defaults of xllamacpp {VERSION}, "
-                f"so the library has another layout; {_remedy()}"
+                f"so the library has another layout; {reinstall_remedy()}"
             )
 
 
@@ -332,24 +258,3 @@ def _with_reserve(struct: type[ctypes.Structure]) -> type[ctypes.Structure]:
         _fields_ = (("reserve", c_uint8 * 512),)
 
     return WithReserve
-
-
-def _remedy() -> str:
-    if LIBRARY_VARIABLE in os.environ:
-        return f"unset {LIBRARY_VARIABLE}, or let it name a library of that version"
-    return f"run: pip install --force-reinstall xllamacpp=={VERSION}"
-
-
-__all__ = [
-    "FLASH_ATTENTION_ON",
-    "LIBRARY_VARIABLE",
-    "TYPE_BF16",
-    "VERSION",
-    "Batch",
-    "ContextParams",
-    "ModelParams",
-    "library",
-    "load_remedy",
-    "reason",
-    "take_errors",
-]
