@@ -138,7 +138,7 @@ class LlamaCppEngine:
         if len({sequence.place for sequence, _ in entries}) < len(entries):
             raise ValueError("a sequence appears twice in one batch; expected each at most once; join its tokens")
         for sequence, entry in entries:
-            if not 0 <= entry.rows <= len(entry.tokens) or not entry.tokens:
+            if not 0 <= entry.rows <= len(entry.tokens) or len(entry.tokens) == 0:
                 raise ValueError(
                     f"{entry.rows} rows of {len(entry.tokens)} tokens; expected a token, and 0 to all rows"
                 )

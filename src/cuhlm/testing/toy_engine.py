@@ -190,7 +190,7 @@ class ToyEngine:
         return sequence
 
     def _check(self, length: int, entry: Advance) -> None:
-        if not 0 <= entry.rows <= len(entry.tokens) or not entry.tokens:
+        if not 0 <= entry.rows <= len(entry.tokens) or len(entry.tokens) == 0:
             raise ValueError(f"{entry.rows} rows of {len(entry.tokens)} tokens; expected a token, and 0 to all rows")
         if length + len(entry.tokens) > self._card.context_length:
             raise ContextOverflow(
