@@ -32,7 +32,7 @@ COMPUTE_TABLES: dict[str, ComputeTable] = {
             "phone-1b-server-7b",
             0.025,
             0.015,
-            "assumed: a 4-bit model of 1 B parameters at 40 tokens/s on a phone, a 7 B model at 67 tokens/s on a server GPU",
+            "assumed: 1 B parameters in 4 bits at 40 tokens/s on a phone, 7 B at 67 tokens/s on a server GPU",
         ),
         ComputeTable("free", 0.0, 0.0, "no compute: what the channel alone costs"),
     )

@@ -87,6 +87,8 @@ def _overridden(channel: Channel, override: str) -> Channel:
         return replace(channel, round_trip_seconds=value / 1000)
     if key == "mbps" and isinstance(channel.rate, FixedRate):
         return replace(channel, rate=FixedRate(value * 1e6))
-    if key != "mbps" and isinstance(channel.rate, ShannonRate):
-        return replace(channel, rate=replace(channel.rate, **{key: value}))
+    if key == "snr_db" and isinstance(channel.rate, ShannonRate):
+        return replace(channel, rate=replace(channel.rate, snr_db=value))
+    if key == "bandwidth_hz" and isinstance(channel.rate, ShannonRate):
+        return replace(channel, rate=replace(channel.rate, bandwidth_hz=value))
     raise ConfigurationError(f"{key} does not go with the channel {channel.name}; see `cuhlm describe --channels`")

@@ -28,8 +28,8 @@ def verifier(
     from functools import partial
 
     from cuhlm.errors import ConfigurationError
-    from cuhlm.verifier.serving import serve
     from cuhlm.verifier.server import Certificate
+    from cuhlm.verifier.serving import serve
 
     if (tls_cert is None) != (tls_key is None):
         raise ConfigurationError("one of --tls-cert and --tls-key is missing; expected both or neither")

@@ -67,5 +67,6 @@ class Offering:
         if settings.method.truncation is TruncationRule.OFFLINE:
             return min(settings.k, self._vocab_size)
         assert u is not None, "the online rule goes with the uncertainty gate"
-        beta_hat = float(settings.rejection.predict(u))
+        assert settings.rejection is not None, "and with a rejection model"
+        beta_hat = settings.rejection.predict(u)
         return online_k(proposal.law, float(proposal.law[proposal.token]), beta_hat, settings.vartheta)

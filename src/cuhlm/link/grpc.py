@@ -155,7 +155,7 @@ class GrpcSession:
     def close(self) -> None:
         """End the stream."""
         self._outbox.put(None)
-        self._call.cancel()
+        self._call.cancel()  # type: ignore[no-untyped-call]
 
     def _total(self) -> Traffic:
         if self._descriptor is None:

@@ -96,7 +96,7 @@ class Server:
             ) from error
         return self._server.add_secure_port(listen, grpc.ssl_server_credentials([pair]))
 
-    def _handlers(self) -> grpc.GenericRpcHandler:
+    def _handlers(self) -> "grpc.GenericRpcHandler[object, object]":
         return grpc.method_handlers_generic_handler(
             SERVICE,
             {
