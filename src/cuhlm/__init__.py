@@ -1,1 +1,84 @@
-"""cuhlm: decoding with a small language model on a device and a large one behind a bad network."""
+"""cuhlm: decoding with a small language model on a device and a large one behind a bad network.
+
+The path of one token (design.md names every part; `tests/end_to_end/test_path_of_one_token.py` walks it):
+
+    device                                              verifier
+    ──────                                              ────────
+    engine      draft model's logits                    engine      target model's logits
+    engines/llama_cpp.py                                engines/llama_cpp.py
+        │                                                   ▲   │
+        ▼                                                   │   ▼
+    drafting    x, and d drawn from it                  batching    one forward pass for all that wait
+    device/drafting.py                                  verifier/batching.py
+        │                                                   ▲   │
+        ▼                                                   │   ▼
+    gate        u ≤ u_th: keep d, ask nobody            session     accept d, or draw from max(0, y − x̂)
+    device/gate.py ──────────► commit                   verifier/session.py
+        │ else                                              ▲   │ verdict
+        ▼                                                   │   ▼
+    truncation  the k largest entries of x              server      block in, verdict out
+    device/offering.py, theory/truncation.py            verifier/server.py
+        │                                                   ▲   │
+        ▼                                                   │   ▼
+    codec       k indices and probabilities as bytes    wire        protobuf
+    codec/fixed_width.py                                wire/convert.py
+        │                                                   ▲   │
+        └─────► link   block ───────────────────────────────┘   │
+                link/grpc.py, in_process.py, simulated.py ◄─────┘
+        │
+        ▼
+    commit      the token that stands, and its record   device/loop.py, records.py
+
+`device/loop.py` is the algorithm. Imports point one way, from `cli` down to `errors`; `device` and `verifier` share
+only `messages`. Gates, truncations and verification rules are combined by the rows of `methods.py`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cuhlm.device.device import Answer, Device, Request, collect
+    from cuhlm.device.ending import Limits
+    from cuhlm.engines.llama_cpp import LlamaCppEngine
+    from cuhlm.errors import CuhlmError
+    from cuhlm.link.grpc import GrpcLink, Security
+    from cuhlm.link.in_process import InProcessLink
+    from cuhlm.messages import Fate, Sampling
+    from cuhlm.methods import METHODS, Method, find_method
+    from cuhlm.profiles import Profile, load_profile
+    from cuhlm.records import TokenRecord
+    from cuhlm.settings import Settings, settings_for
+    from cuhlm.verifier.host import Verifier
+
+_HOME = {
+    "Answer": "device.device",
+    "CuhlmError": "errors",
+    "Device": "device.device",
+    "Fate": "messages",
+    "GrpcLink": "link.grpc",
+    "InProcessLink": "link.in_process",
+    "Limits": "device.ending",
+    "LlamaCppEngine": "engines.llama_cpp",
+    "METHODS": "methods",
+    "Method": "methods",
+    "Profile": "profiles",
+    "Request": "device.device",
+    "Sampling": "messages",
+    "Security": "link.grpc",
+    "Settings": "settings",
+    "TokenRecord": "records",
+    "Verifier": "verifier.host",
+    "collect": "device.device",
+    "find_method": "methods",
+    "load_profile": "profiles",
+    "settings_for": "settings",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    """A public name, imported when it is first used: `cuhlm --help` needs neither numpy nor gRPC."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'cuhlm' has no attribute {name!r}")
+    return getattr(import_module(f"cuhlm.{_HOME[name]}"), name)
