@@ -57,14 +57,17 @@ def _print(console: Console, profile: Profile, tokens: Tokens) -> None:
         f"Δ = P(y_d < x_d) = {profile.delta:.3f}   mean β = {np.mean(tokens.beta):.3f}\n"
         f"k* = {profile.k_star} at ϑ = {profile.vartheta:g}"
     )
-    table = Table("threshold", "u_th", "would skip", "mean β of the skipped", "95 % interval", "", header_style="bold")
+    table = Table("threshold", "u_th", "would skip", "mean β of the skipped", "95 % interval", header_style="bold")
     u, beta = np.array(tokens.u), np.array(tokens.beta)
     for name, threshold in (("risk-averse", profile.risk_averse), ("risk-prone", profile.risk_prone)):
         risk = skipped_risk(u, beta, threshold, seed=made.seed)
         interval = "–" if np.isnan(risk.mean_beta) else f"{risk.low:.3f} … {risk.high:.3f}"
         mean = "–" if np.isnan(risk.mean_beta) else f"{risk.mean_beta:.3f}"
-        table.add_row(name, f"{threshold:.3f}", f"{risk.share:.1%}", mean, interval, outside(threshold))
+        table.add_row(name, f"{threshold:.3f}", f"{risk.share:.1%}", mean, interval)
     console.print(table)
+    for name, threshold in (("risk-averse", profile.risk_averse), ("risk-prone", profile.risk_prone)):
+        if meaning := outside(threshold):
+            console.print(f"[yellow]The {name} threshold is {meaning}.[/] A number can be given instead of a rule.")
 
 
 def outside(threshold: float) -> str:

@@ -1,0 +1,149 @@
+"""The command line, as a person runs it: real processes, real models."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cuhlm.engines.locate import locate
+from cuhlm.records import read_trace
+
+
+def cuhlm(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "cuhlm", *arguments], capture_output=True, text=True, timeout=120, check=False, cwd=cwd
+    )
+
+
+def refused(*arguments: str) -> str:
+    """The one line that a mistake gets."""
+    result = cuhlm(*arguments)
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("cuhlm: ")
+    assert len(result.stderr.strip().splitlines()) == 1
+    return result.stderr
+
+
+@pytest.mark.parametrize("command", [(), ("demo",), ("generate",), ("verifier",), ("calibrate",), ("describe",)])
+def test_every_command_has_help(command: tuple[str, ...]) -> None:
+    result = cuhlm(*command, "--help")
+    assert result.returncode == 0
+    assert "Usage" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("generate", "hi", "--method", "magic"), "the method 'magic' is unknown; expected one of local, remote, hlm"),
+        (("generate", "hi", "--draft", "nowhere.gguf", "--method", "local"), "nowhere.gguf"),
+        (("generate", "hi", "--method", "hlm"), "needs a verifier; give --verifier or --target"),
+        (("generate", "hi", "--temperature", "-1"), "temperature is -1.0; expected"),
+        (("generate", "hi", "--verifier", "nowhere"), "expected HOST:PORT"),
+        (("generate", "hi", "--verifier", "127.0.0.1:9", "--deadline", "5"), "cannot be reached"),
+        (("generate", "hi", "--target", "smollm2-135m", "--threshold", "2"), "expected risk-averse, risk-prone, or"),
+        (("generate", "hi", "--target", "smollm2-135m", "--draft-from", "y"), "expected one of x, xhat"),
+        (("generate", "hi", "--target", "a", "--verifier", "b:1"), "expected one"),
+        (("verifier", "--model", "smollm2-135m", "--listen", "0.0.0.0:0"), "open to the network and no token is set"),
+        (("verifier", "--model", "smollm2-135m", "--tls-cert", "a.pem"), "expected both or neither"),
+        (("calibrate", "--prompts", "nowhere.jsonl", "--out", "p.json"), "nowhere.jsonl cannot be read"),
+        (("demo", "--channel", "tin-can"), "the channel 'tin-can' is unknown"),
+        (("demo", "--compute", "abacus"), "the compute table 'abacus' is unknown"),
+    ],
+)
+def test_a_mistake_gets_one_line_that_says_what_to_do(arguments: tuple[str, ...], message: str) -> None:
+    assert message in refused(*arguments)
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text.gguf").write_text("not a model")
+    assert "text.gguf" in refused("generate", "hi", "--draft", str(tmp_path / "text.gguf"), "--method", "local")
+
+
+def test_generate_prints_the_answer_and_writes_the_trace(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    arguments = ("generate", "Name three fruits.", "--target", "smollm2-135m", "--threads", "1", "-n", "12", "-t", "0")
+    result = cuhlm(*arguments, "--method", "cu-hlm", "--threshold", "0.5", "--trace", str(trace))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip()
+    assert "12 tokens" in result.stderr
+    records = list(read_trace(trace))
+    assert len(records) == 12
+    assert any(record.transmitted and record.k > 0 for record in records)
+
+
+def test_generate_says_when_a_calibrated_threshold_never_skips() -> None:
+    arguments = (
+        "generate",
+        "Hi",
+        "--target",
+        "smollm2-135m",
+        "--threads",
+        "1",
+        "-n",
+        "2",
+        "--threshold",
+        "risk-averse",
+    )
+    assert "every token is transmitted" in cuhlm(*arguments).stderr.replace("\n", " ")
+
+
+def test_describe_shows_both_cards_and_the_profile() -> None:
+    result = cuhlm("describe", "--target", "smollm2-135m", "--json")
+    assert result.returncode == 0, result.stderr
+    shown = json.loads(result.stdout)
+    assert shown["shared_vocab_size"] == shown["draft"]["vocab_size"] == 49152
+    assert shown["target"]["batch_invariant"] is True
+    assert shown["profile"]["target_fingerprint"] == shown["target"]["fingerprint"]
+
+
+def test_describe_lists_the_methods() -> None:
+    listed = cuhlm("describe", "--methods").stdout
+    assert all(name in listed for name in ("local", "remote", "hlm", "rand-hlm", "cu-hlm-offline", "route"))
+
+
+def test_calibrate_writes_a_profile_that_generate_takes(tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"prompt": "Name three fruits."}\n{"prompt": "Why is the sky blue?"}\n')
+    profile = tmp_path / "pair.json"
+    result = cuhlm("calibrate", "--prompts", str(prompts), "--out", str(profile), "-n", "12", "--threads", "1")
+    assert result.returncode == 0, result.stderr
+    assert "E[β | u]" in result.stdout
+    arguments = ("generate", "Hi", "--target", "smollm2-135m", "-n", "3", "--threads", "1", "--threshold", "0.5")
+    assert cuhlm(*arguments, "--profile", str(profile)).returncode == 0
+
+
+def test_a_profile_of_another_pair_is_refused(tmp_path: Path) -> None:
+    from cuhlm.data import DRAFT_PROFILE  # noqa: PLC0415
+
+    target = str(locate("smollm2-135m"))
+    arguments = ("generate", "hi", "--draft", target, "--target", target, "--profile", str(DRAFT_PROFILE))
+    assert "was calibrated for the draft" in refused(*arguments)
+
+
+def test_the_demo_prints_one_json_object_with_every_method() -> None:
+    result = cuhlm("demo", "--json", "--max-tokens", "6")
+    assert result.returncode == 0, result.stderr
+    shown = json.loads(result.stdout)
+    assert set(shown) >= {"pair", "channel", "methods"}
+    assert list(shown["methods"]) == [
+        "local",
+        "remote",
+        "hlm",
+        "rand-hlm",
+        "u-hlm",
+        "cu-hlm-offline",
+        "cu-hlm",
+        "route",
+    ]
+    keys = """tokens_per_s_simulated tokens_per_s_wall transmitted_share mean_k vocabulary_compression
+    uplink_bytes_per_token wire_bytes_per_token target_passes_per_token acceptance mean_tv agreement_with_remote"""
+    assert all(set(numbers) >= set(keys.split()) for numbers in shown["methods"].values())
+    hlm, cu_hlm = shown["methods"]["hlm"], shown["methods"]["cu-hlm"]
+    assert hlm["uplink_bytes_per_token"] == 147_456
+    assert cu_hlm["tokens_per_s_simulated"] > hlm["tokens_per_s_simulated"]
+    assert shown["methods"]["remote"]["mean_tv"] == 0
+    assert hlm["mean_tv"] < 0.02
