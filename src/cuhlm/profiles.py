@@ -152,12 +152,13 @@ class Profile:
             raise ConfigurationError(f"the profile {path} cannot be written: {error.strerror}") from error
 
 
-def load_profile(path: Path) -> Profile:
+def load_profile(path: str | Path) -> Profile:
     """Read a profile.
 
     Raises:
         ProfileError: the file is missing, is no profile, or one of another format.
     """
+    path = Path(path)
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

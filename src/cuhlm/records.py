@@ -81,14 +81,14 @@ class TokenRecord:
     stages: Stages = Stages()
 
 
-def write_trace(path: Path, records: Iterable[TokenRecord]) -> None:
+def write_trace(path: str | Path, records: Iterable[TokenRecord]) -> None:
     """Write records to `path` as JSON lines.
 
     Raises:
         ConfigurationError: the file cannot be written.
     """
     try:
-        with path.open("w", encoding="utf-8") as file:
+        with Path(path).open("w", encoding="utf-8") as file:
             for record in records:
                 file.write(json.dumps(dataclasses.asdict(record)) + "\n")
     except OSError as error:
@@ -97,14 +97,14 @@ def write_trace(path: Path, records: Iterable[TokenRecord]) -> None:
         ) from error
 
 
-def read_trace(path: Path) -> Iterator[TokenRecord]:
+def read_trace(path: str | Path) -> Iterator[TokenRecord]:
     """Yield the records that `write_trace` wrote to `path`.
 
     Raises:
         ConfigurationError: the file cannot be read or a line of it is not a record.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise ConfigurationError(f"the trace {path} cannot be read: {error.strerror}") from error
     for number, line in enumerate(lines, 1):
