@@ -10,13 +10,11 @@ its code and data in the caches, as after a forward pass. Called again and again
 
 import argparse
 import json
-import platform
-import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
+from reporting import machine, summary
 from rich.console import Console
 from rich.table import Table
 
@@ -128,23 +126,6 @@ def measure(vocab_size: int, rounds: int) -> dict[str, list[float]]:
             if number >= 0:
                 times[name].append(1e6 * (time.perf_counter() - start))
     return times
-
-
-def summary(times: list[float]) -> dict[str, float]:
-    low, median, high = np.quantile(times, (0.25, 0.5, 0.75))
-    return {"median_us": float(median), "quartile_us": float(low), "upper_quartile_us": float(high), "n": len(times)}
-
-
-def machine() -> dict[str, str]:
-    cpuinfo = Path("/proc/cpuinfo")
-    models = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return {
-        "processor": f"{models[0]} × {len(models)}" if models else platform.processor(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "commit": commit.stdout.strip() or "unknown",
-    }
 
 
 def main() -> None:

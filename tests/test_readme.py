@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cuhlm.data import DRAFT_PROFILE
 from cuhlm.engines.locate import locate
 from cuhlm.experiments.verifier_process import VerifierProcess, verifier_process
 
@@ -23,6 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = tmp_path_factory.mktemp("readme")
     (where / "small.gguf").symlink_to(locate("smollm2-draft"))
     (where / "large.gguf").symlink_to(locate("smollm2-135m"))
+    (where / "pair.json").write_bytes(DRAFT_PROFILE.read_bytes())
     (where / "prompts.jsonl").write_text('{"prompt": "Name three fruits."}\n')
     return where
 
