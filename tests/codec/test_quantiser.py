@@ -1,0 +1,73 @@
+"""Levels and rounding."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cuhlm.codec.quantiser import LEVELS, MAX_BITS, MIN_BITS, levels, quantise
+
+WIDTHS = range(MIN_BITS, MAX_BITS + 1)
+
+
+@pytest.mark.parametrize("b_prob", WIDTHS)
+def test_levels_ascend_from_exactly_0_to_exactly_1(b_prob: int) -> None:
+    table = levels(b_prob)
+    assert table.shape == (2**b_prob,)
+    assert (table[0], table[-1]) == (0, 1)
+    assert np.all(np.diff(table) > 0)
+
+
+@pytest.mark.parametrize("b_prob", [4, 8])
+def test_levels_are_the_cubes_that_they_are_said_to_be(b_prob: int) -> None:
+    highest = 2**b_prob - 1
+    for code, level in enumerate(LEVELS[b_prob]):
+        cube = Fraction(code, highest) ** 3
+        assert abs(Fraction(level) - cube) <= cube * Fraction(1, 2**24) + Fraction(1, 2**53)
+
+
+@pytest.mark.parametrize("b_prob", WIDTHS)
+def test_sums_of_levels_are_exact(b_prob: int) -> None:
+    scaled = LEVELS[b_prob] * 2.0**52
+    assert np.array_equal(scaled, np.rint(scaled))  # multiples of 2^−52: a sum below 2 has at most 53 bits
+    assert np.array_equal(LEVELS[b_prob].astype(np.float32).astype(np.float64), LEVELS[b_prob])
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_rounding_encloses_keeps_order_zeros_and_levels_and_never_gains_mass(data: st.DataObject) -> None:
+    table = LEVELS[data.draw(st.integers(MIN_BITS, MAX_BITS))]
+    raw = np.sort(data.draw(st.lists(st.floats(0, 1), min_size=1, max_size=200)))[::-1]
+    kept = (raw / max(1.0, raw.sum())).astype(np.float32).astype(np.float64)
+    codes = quantise(kept, table)
+    decoded = table[codes]
+    assert np.all(np.diff(codes) <= 0)
+    assert np.all(decoded[kept == 0] == 0)
+    assert decoded.sum() <= min(1.0, kept.sum()) + 1e-12
+    below = np.searchsorted(table, kept, side="right") - 1
+    assert np.all((codes == below) | (codes == below + 1))
+    assert np.array_equal(codes[table[below] == kept], below[table[below] == kept])
+
+
+@settings(deadline=None)
+@given(size=st.integers(20, 5000), seed=st.integers(0, 2**32), spread=st.floats(0, 3))
+def test_the_mass_is_missed_by_less_than_what_could_still_go_up(size: int, seed: int, spread: float) -> None:
+    table = LEVELS[8]
+    weights = np.exp(np.random.default_rng(seed).normal(0, spread, size))
+    kept = np.sort(weights / weights.sum())[::-1]
+    codes = quantise(kept, table)
+    missing = kept.sum() - table[codes].sum()
+    could_rise = (table[codes] < kept) & (codes < 255)
+    narrowest = np.min((table[np.minimum(codes + 1, 255)] - table[codes])[could_rise], initial=1.0)
+    assert -1e-12 <= missing < max(narrowest, 1e-12)
+
+
+def test_nearest_rounding_alone_would_gain_or_lose_mass() -> None:
+    table = LEVELS[8]
+    kept = np.full(3000, 1 / 3000)
+    below = np.searchsorted(table, kept, side="right") - 1
+    nearest = below + (kept - table[below] > (table[below + 1] - table[below]) / 2)
+    assert abs(table[nearest].sum() - 1) > 0.01
+    assert 0 <= 1 - table[quantise(kept, table)].sum() < 6e-5  # one gap
