@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,7 +19,8 @@ from cuhlm.device.steps import Emit
 from cuhlm.engines.cores import usable_cores
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.locate import locate
-from cuhlm.experiments.demo import PROMPTS, Conditions, Listener, MethodResult, run_demo
+from cuhlm.errors import ConfigurationError
+from cuhlm.experiments.demo import PROMPTS, Conditions, MethodResult, run_demo
 from cuhlm.experiments.pair import find_profile
 from cuhlm.experiments.verifier_process import verifier_process
 from cuhlm.link.grpc import GrpcLink, Security
@@ -54,7 +56,16 @@ def compare(conditions: Conditions, *, as_json: bool, svg: Path | None) -> None:
     else:
         console.print(_table(results, _title(results, conditions)), _notes(conditions), sep="\n")
     if svg is not None:
-        console.save_svg(str(svg), title="cuhlm demo")
+        _save_picture(console, svg)
+
+
+def _save_picture(console: Console, svg: Path) -> None:
+    """The output so far as a picture that fetches nothing: rich's names web fonts, a reader's own will do."""
+    picture = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="cuhlm demo"), flags=re.DOTALL)
+    try:
+        svg.write_text(picture, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{svg} cannot be written: {error.strerror}; choose another path") from error
 
 
 def _title(results: Mapping[str, MethodResult], conditions: Conditions) -> str:
@@ -99,7 +110,7 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-class _Shown(Listener):
+class _Shown:
     """Prints answers as they are done, over a progress bar with the time left."""
 
     def __init__(self, progress: Progress) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -101,14 +101,16 @@ class MethodResult:
         }
 
 
-class Listener:
+class Listener(Protocol):
     """Is told how the demo goes; the command line prints it."""
 
     def method_begins(self, settings: Settings) -> None:
         """A method's turn."""
+        ...
 
     def answer_is_done(self, prompt: str, answer: Sequence[Emit]) -> None:
         """One of its answers."""
+        ...
 
 
 def run_demo(
