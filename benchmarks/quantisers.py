@@ -1,0 +1,153 @@
+"""Which 8-bit levels lose least of a real draft's distributions: why `cuhlm.codec.quantiser` uses cubes.
+
+    python benchmarks/quantisers.py [--positions 120] [--json]
+
+The built-in draft reads on through its own sampled text (T = 1), and the built-in target reads the same text. At each
+position the k largest entries of x are quantised with each table, by the same mass-keeping rounding, and rebuilt.
+`error` is Σ|x̂ quantised − x̂ exact|, mean and 95th percentile; `acceptance` is the mean of 1 − TV with y, quantised
+minus exact, in percent.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from cuhlm.codec.quantiser import LEVELS, quantise
+from cuhlm.engines.llama_cpp import LlamaCppEngine
+from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET, locate
+from cuhlm.messages import Sampling
+from cuhlm.theory.distributions import distribution
+from cuhlm.theory.randomness import Purpose, uniform
+from cuhlm.theory.truncation import reconstruct, top_k
+from cuhlm.theory.verification import draw
+
+PROMPTS = (
+    "The old lighthouse keeper walked down the stairs and asked the children why",
+    "def fibonacci(n):\n",
+    "Three steps to repair a bicycle tyre: first,",
+)
+TEMPERATURES = (1.0, 0.7)
+SHARE = np.arange(256) / 255
+
+
+def logarithmic(octaves: int) -> np.ndarray:
+    """0, and 255 levels from 2^−octaves to 1 in equal ratios."""
+    return np.concatenate(([0.0], 2.0 ** -(octaves * np.arange(254, -1, -1) / 254)))
+
+
+TABLES = {
+    "linear": SHARE,
+    "squares": SHARE**2,
+    "cubes": LEVELS[8],
+    "fourth powers": SHARE**4,
+    "fifth powers": SHARE**5,
+    "logarithmic from 2^−12": logarithmic(12),
+    "logarithmic from 2^−16": logarithmic(16),
+    "logarithmic from 2^−20": logarithmic(20),
+    "logarithmic from 2^−24": logarithmic(24),
+    "logarithmic from 2^−28": logarithmic(28),
+}
+
+
+def logits(positions: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows of draft and target at the same positions, spread over the prompts."""
+    draft = LlamaCppEngine.load(locate(BUILT_IN_DRAFT), context_length=1024, threads=1)
+    target = LlamaCppEngine.load(locate(BUILT_IN_TARGET), context_length=1024, threads=1)
+    for prompt in PROMPTS:
+        tokens = draft.tokenizer.tokenize(prompt)
+        device, verifier = draft.open(), target.open()
+        row, judged = device.append(tokens)[-1], verifier.append(tokens)[-1]
+        for _ in range(-(-positions // len(PROMPTS))):
+            yield row.copy(), judged.copy()
+            token = draw(distribution(row, Sampling()), uniform(0, len(device), Purpose.DRAFT)).token
+            row, judged = device.append([token])[-1], verifier.append([token])[-1]
+        device.close()
+        verifier.close()
+    draft.close()
+    target.close()
+
+
+def measure(
+    rows: list[tuple[np.ndarray, np.ndarray]], temperature: float
+) -> dict[str, dict[int, list[tuple[float, float]]]]:
+    """(error, change of acceptance) of each position, by table and k."""
+    results: dict[str, dict[int, list[tuple[float, float]]]] = {name: {} for name in TABLES}
+    for draft_logits, target_logits in rows:
+        x = distribution(draft_logits, Sampling(temperature=temperature))
+        y = distribution(target_logits, Sampling(temperature=temperature))
+        for k in (8, 30, 300, x.size):
+            indices, kept = top_k(x, k)
+            exact = reconstruct(indices, kept, x.size).astype(np.float64)
+            for name, table in TABLES.items():
+                values = table[quantise(kept.astype(np.float64), table)]
+                values /= values.sum() if k == x.size else 1
+                law = reconstruct(indices, values.astype(np.float32), x.size).astype(np.float64)
+                change = np.minimum(law, y).sum() - np.minimum(exact, y).sum()
+                results[name].setdefault(k, []).append((float(np.abs(law - exact).sum()), float(change)))
+    return results
+
+
+def summary(pairs: list[tuple[float, float]]) -> dict[str, float]:
+    errors, changes = np.array(pairs).T
+    return {
+        "mean_error": float(errors.mean()),
+        "p95_error": float(np.quantile(errors, 0.95)),
+        "acceptance_change": float(changes.mean()),
+        "n": len(pairs),
+    }
+
+
+def machine() -> dict[str, str]:
+    cpuinfo = Path("/proc/cpuinfo")
+    models = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "processor": f"{models[0]} × {len(models)}" if models else platform.processor(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "commit": commit.stdout.strip() or "unknown",
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What each table of 8-bit levels loses.")
+    parser.add_argument("--positions", type=int, default=120, help="positions of the text, over all prompts")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    options = parser.parse_args()
+    rows = list(logits(options.positions))
+    results = {
+        temperature: {
+            name: {k: summary(pairs) for k, pairs in by_k.items()} for name, by_k in measure(rows, temperature).items()
+        }
+        for temperature in TEMPERATURES
+    }
+    if options.json:
+        print(json.dumps({"machine": machine(), "results": results}, indent=2))
+        return
+    console = Console(width=150)
+    for temperature, by_name in results.items():
+        table = Table(
+            title=f"T = {temperature}, n = {len(rows)} positions: error × 1000 mean / 95 %, acceptance in %",
+            caption=str(machine()),
+        )
+        table.add_column("levels")
+        for k in by_name["linear"]:
+            table.add_column(f"k = {k}", justify="right", no_wrap=True)
+        for name, by_k in by_name.items():
+            cells = (
+                f"{1e3 * c['mean_error']:.1f} / {1e3 * c['p95_error']:.1f}, {1e2 * c['acceptance_change']:+.2f}"
+                for c in by_k.values()
+            )
+            table.add_row(name, *cells)
+        console.print(table)
+
+
+if __name__ == "__main__":
+    main()
