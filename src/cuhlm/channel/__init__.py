@@ -1,1 +1,1 @@
-"""The simulated network: rates, named channels, compute times, a virtual clock, and the bill of a trace."""
+"""The simulated network: rates and rate traces, named channels, compute tables, a virtual clock, and bills."""

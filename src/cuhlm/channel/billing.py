@@ -1,77 +1,131 @@
 """What a trace costs on a channel (design 2.8).
 
 Decoding and billing are separate: a trace is billed for any channel and compute table without decoding again. The
-simulated driver charges its clock by the same two functions, so its time and the bill are one.
+simulated driver charges its clock by the same functions, so its time and the bill are one.
 
-    seconds of a token = device + [transmitted] · (payload bits / rate + round trip) + target passes · target step
+    seconds of a token = draft passes + arithmetic + [transmitted] · (bits / rate + round trip) + target passes
+
+Tokens that `remote` streams down after the first are not transmitted: they cost the target's pass alone.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from cuhlm.channel.compute import ComputeTable
 from cuhlm.channel.presets import Channel
+from cuhlm.errors import ConfigurationError
 from cuhlm.records import Stages, TokenRecord
 
 Floats = npt.NDArray[np.float64]
+Count = Literal["payload", "wire"]
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """Seconds per token, each of shape (n,): the parts and their sum.
+    """Seconds per token, each of shape (n,), float64: the parts and their sum.
 
     Attributes:
-        device: draft step, gate, truncation, encoding.
-        uplink: the payload on its way up.
+        draft: the draft model's forward passes.
+        arithmetic: the device's other work: sampling, gate, truncation, encoding.
+        uplink: bits on their way up.
         round_trip: there and back, beside the bits.
-        target: forward passes of the target.
+        downlink: bits on their way down; 0 unless the bytes of the socket are counted.
+        target: the target's forward passes.
     """
 
-    device: Floats
+    draft: Floats
+    arithmetic: Floats
     uplink: Floats
     round_trip: Floats
+    downlink: Floats
     target: Floats
+
+    @property
+    def device(self) -> Floats:
+        """What the device computes."""
+        return self.draft + self.arithmetic
 
     @property
     def seconds(self) -> Floats:
         """The whole time of each token."""
-        return self.device + self.uplink + self.round_trip + self.target
+        return self.device + self.uplink + self.round_trip + self.downlink + self.target
 
     @property
     def total_seconds(self) -> float:
         """The whole time of the answer."""
         return float(self.seconds.sum())
 
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens of the answer over its whole time; infinite where it took none."""
+        return len(self.draft) / self.total_seconds if self.total_seconds > 0 else float("inf")
+
+
+def draft_seconds(stages: Stages, passes: int, compute: ComputeTable) -> float:
+    """What a token's forward passes of the draft model cost."""
+    return stages.draft if compute.draft_seconds is None else passes * compute.draft_seconds
+
+
+def arithmetic_seconds(stages: Stages, passes: int, compute: ComputeTable) -> float:
+    """What the device's other work for a token costs."""
+    return stages.arithmetic if compute.arithmetic_seconds is None else passes * compute.arithmetic_seconds
+
 
 def device_seconds(stages: Stages, draft_passes: int, compute: ComputeTable) -> float:
-    """What the device computes for a token: its draft steps, and the arithmetic as it was measured."""
-    draft = stages.draft if compute.draft_seconds is None else draft_passes * compute.draft_seconds
-    return draft + stages.arithmetic
+    """What the device computes for a token: its forward passes and its arithmetic."""
+    return draft_seconds(stages, draft_passes, compute) + arithmetic_seconds(stages, draft_passes, compute)
 
 
 def target_seconds(measured: float, passes: int, compute: ComputeTable) -> float:
-    """What the verifier computes for a token."""
+    """What the target's forward passes for a token cost."""
     return measured if compute.target_seconds is None else passes * compute.target_seconds
 
 
-def bill(records: Sequence[TokenRecord], channel: Channel, compute: ComputeTable) -> Bill:
+def bill(records: Sequence[TokenRecord], channel: Channel, compute: ComputeTable, *, count: Count = "payload") -> Bill:
     """The bill of one answer, whose tokens come one after another from time 0.
 
-    The uplink is billed for the paper's payload. Token ids (which `route` and syncs send, some 20 bits) are free in
-    it, as they are in the paper; the trace holds the bytes that were really sent.
+    Args:
+        records: of the answer, in order.
+        channel: rates and round trip.
+        compute: what a forward pass costs.
+        count: which bits are on the link. ``payload``, as in the paper, bills the payload's bits up; token ids (all
+            that `route`, `remote` and syncs send, some 20 bits each) and everything that comes down are free.
+            ``wire`` bills the bytes that the trace counted on its socket, both ways.
+
+    Raises:
+        ConfigurationError: ``wire`` for a trace that was not decoded over a socket.
     """
-    parts = np.zeros((4, len(records)))
+    parts = np.zeros((6, len(records)))
     now = 0.0
-    for index, record in enumerate(records):
-        device = device_seconds(record.stages, record.draft_passes, compute)
-        uplink = round_trip = 0.0
-        if record.transmitted:
-            uplink = channel.rate.uplink_seconds(record.payload_bits, now + device, record.position)
-            round_trip = channel.round_trip_seconds
-        target = target_seconds(record.stages.target, record.target_passes, compute)
-        parts[:, index] = device, uplink, round_trip, target
-        now += device + uplink + round_trip + target
+    for column, record in enumerate(records):
+        parts[:, column] = _parts(record, now, channel, compute, count)
+        now += float(parts[:, column].sum())
     return Bill(*parts)
+
+
+def _parts(record: TokenRecord, now: float, channel: Channel, compute: ComputeTable, count: Count) -> tuple[float, ...]:
+    """The parts of one token that begins at `now`, in the order of `Bill`."""
+    draft = draft_seconds(record.stages, record.draft_passes, compute)
+    arithmetic = arithmetic_seconds(record.stages, record.draft_passes, compute)
+    uplink = round_trip = downlink = 0.0
+    if record.transmitted:
+        bits = record.payload_bits if count == "payload" else _bits_on_the_wire(record)
+        uplink = channel.rate.uplink_seconds(bits, now + draft + arithmetic, record.position)
+        round_trip = channel.round_trip_seconds
+    if count == "wire" and channel.downlink_bits_per_second is not None:
+        downlink = 8 * record.wire_bytes_down / channel.downlink_bits_per_second
+    target = target_seconds(record.stages.target, record.target_passes, compute)
+    return draft, arithmetic, uplink, round_trip, downlink, target
+
+
+def _bits_on_the_wire(record: TokenRecord) -> int:
+    if record.wire_bytes_up == 0:
+        raise ConfigurationError(
+            f"the trace counted no bytes for the token at position {record.position}, which was transmitted; "
+            "expected a trace decoded over gRPC: bill the payload, or decode with --verifier"
+        )
+    return 8 * record.wire_bytes_up

@@ -1,4 +1,4 @@
-"""What a forward pass costs in a bill: as this run measured it, or by a named table (design 2.8)."""
+"""What computing costs in a bill: as this run measured it, or by a named table (design 2.8)."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,21 @@ from cuhlm.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class ComputeTable:
-    """Seconds per forward pass; None takes what the run itself measured.
+    """Seconds per step; None takes what the run itself measured.
 
     Attributes:
         name: as on the command line.
         draft_seconds: one forward pass of the draft model.
         target_seconds: one of the target.
         source: where the numbers come from.
+        arithmetic_seconds: what the device computes beside each forward pass: sampling, gate, truncation, encoding.
     """
 
     name: str
     draft_seconds: float | None
     target_seconds: float | None
     source: str
+    arithmetic_seconds: float | None = None
 
 
 MEASURED = ComputeTable("measured", None, None, "the stage times of the trace itself")
@@ -32,9 +34,17 @@ COMPUTE_TABLES: dict[str, ComputeTable] = {
             "phone-1b-server-7b",
             0.025,
             0.015,
-            "assumed: 1 B parameters in 4 bits at 40 tokens/s on a phone, 7 B at 67 tokens/s on a server GPU",
+            "assumed: 1 B parameters in 4 bits at 40 tokens/s on a phone, 7 B at 67 tokens/s on a server GPU; "
+            "the device's arithmetic as measured in the run",
         ),
-        ComputeTable("free", 0.0, 0.0, "no compute: what the channel alone costs"),
+        ComputeTable(
+            "cpu-0.5b-cpu-1.5b",
+            1 / 22,
+            1 / 12,
+            "measured: Qwen2.5-Coder 0.5B and 1.5B, Q4_K_M, llama.cpp on 2 quiet cores, 22 and 12 tokens/s; "
+            "the device's arithmetic as measured in the run",
+        ),
+        ComputeTable("free", 0.0, 0.0, "no compute: what the channel alone costs", arithmetic_seconds=0.0),
     )
 }
 

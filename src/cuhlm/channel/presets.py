@@ -1,9 +1,12 @@
 """Channels by name (design 2.8): rows of data, each with where its numbers come from."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cuhlm.channel.rates import FixedRate, RateModel, ShannonRate, read_rate_trace
+from cuhlm.channel.rates import FixedRate, RateModel, ShannonRate
+from cuhlm.channel.trace_file import read_rate_trace
 from cuhlm.errors import ConfigurationError
 
 
@@ -16,12 +19,14 @@ class Channel:
         rate: how long bits take to go up.
         round_trip_seconds: per exchange, beside the bits: there and back.
         source: where the numbers come from.
+        downlink_bits_per_second: billed only with the bytes counted on a socket; None lets bits come down in no time.
     """
 
     name: str
     rate: RateModel
     round_trip_seconds: float
     source: str
+    downlink_bits_per_second: float | None = None
 
 
 CHANNELS: dict[str, Channel] = {
@@ -33,62 +38,110 @@ CHANNELS: dict[str, Channel] = {
             0.0,
             "the paper's model: Shannon capacity under Rayleigh block fading, no round trip; 1 MHz and 10 dB are ours",
         ),
-        Channel("lan", FixedRate(1e9), 0.0005, "gigabit Ethernet"),
-        Channel("wifi", FixedRate(30e6), 0.005, "a busy home network"),
-        Channel("lte", FixedRate(5e6), 0.050, "a usual uplink in a town"),
-        Channel("3g", FixedRate(1e6), 0.120, "mean of driving traces of two US carriers, about 0.9 Mbit/s"),
-        Channel("satellite", FixedRate(15e6), 0.045, "low orbit: mean of an uplink trace on a motorway, 16 Mbit/s"),
-        Channel("iot-64k", FixedRate(64e3), 0.300, "a narrow-band modem"),
+        Channel("lan", FixedRate(1e9), 0.0005, "our choice: gigabit Ethernet", 1e9),
+        Channel("wifi", FixedRate(30e6), 0.005, "our choice: a busy home network", 100e6),
+        Channel(
+            "lte",
+            FixedRate(5e6),
+            0.050,
+            "uplink: about the median, 5.4 Mbit/s, of a trace of a US network (Winstein et al., NSDI 2013); rest ours",
+            30e6,
+        ),
+        Channel(
+            "3g",
+            FixedRate(1e6),
+            0.120,
+            "uplink: about the mean, 0.9 Mbit/s, of drives in two US networks (Winstein et al., NSDI 2013); rest ours",
+            5e6,
+        ),
+        Channel(
+            "satellite",
+            FixedRate(15e6),
+            0.045,
+            "uplink: about the median of Starlink on a motorway, 15.3 Mbit/s (sys-uos/Starlink-on-the-Autobahn, 2024); "
+            "rest ours",
+            100e6,
+        ),
+        Channel("iot-64k", FixedRate(64e3), 0.300, "our choice: a narrow-band modem", 64e3),
     )
 }
 
-_OVERRIDES = {"snr_db", "bandwidth_hz", "mbps", "rtt_ms"}
+TRACE_ROUND_TRIP_SECONDS = 0.050
+"""Of a rate trace, which says nothing of it; our choice."""
 
 
 def find_channel(text: str) -> Channel:
     """The channel that a command line names.
 
     Args:
-        text: ``NAME`` of a preset, or ``trace:FILE.csv``; then, after further colons, what differs from it:
-            ``rtt_ms=…``, and ``snr_db=…``, ``bandwidth_hz=…`` (Shannon) or ``mbps=…`` (fixed rate). Example:
-            ``paper:snr_db=0:rtt_ms=40``.
+        text: ``NAME`` of a preset, or ``trace:FILE.csv``; then, each after a colon, what differs from it:
+            ``rtt_ms=…`` and ``down_mbps=…`` (any channel), ``mbps=…`` (a fixed rate), ``bandwidth_hz=…``,
+            ``snr_db=…``, ``rayleigh=0`` or ``1`` and ``seed=…`` (Shannon). Example: ``paper:snr_db=0:rtt_ms=40``.
 
     Raises:
-        ConfigurationError: the name or an override is unknown or unusable.
+        ConfigurationError: the name or a setting is unknown or unusable.
     """
-    name, *rest = text.split(":")
+    name, *settings = text.split(":")
     if name == "trace":
-        if not rest:
-            raise ConfigurationError("the channel 'trace' names no file; expected trace:FILE.csv")
-        path = Path(rest.pop(0))
-        channel = Channel(f"trace:{path.name}", read_rate_trace(path), 0.050, "a rate trace; 50 ms round trip is ours")
+        if not settings or not settings[0]:
+            raise ConfigurationError(f"the channel {text!r} names no file; expected trace:FILE.csv")
+        rate = read_rate_trace(Path(settings.pop(0)))
+        channel = Channel(name, rate, TRACE_ROUND_TRIP_SECONDS, "a rate trace; the round trip of 50 ms is ours")
     elif name in CHANNELS:
         channel = CHANNELS[name]
     else:
         raise ConfigurationError(f"the channel {name!r} is unknown; expected {', '.join(CHANNELS)} or trace:FILE.csv")
-    for override in rest:
-        channel = _overridden(channel, override)
+    for setting in settings:
+        channel = _changed(channel, setting)
     return replace(channel, name=text)
 
 
-def _overridden(channel: Channel, override: str) -> Channel:
-    key, _, number = override.partition("=")
+def _changed(channel: Channel, setting: str) -> Channel:
+    """`channel` with one ``key=number`` of the command line."""
+    key, _, number = setting.partition("=")
+    changes = _changes(channel)
+    if key not in changes:
+        known = ", ".join(f"{each}=…" for each in changes)
+        raise ConfigurationError(f"{key!r} is no setting of the channel {channel.name!r}; expected {known}")
     try:
         value = float(number)
     except ValueError:
-        value = float("nan")
-    if key not in _OVERRIDES or not abs(value) < float("inf"):
-        raise ConfigurationError(
-            f"{override!r} is no setting of a channel; expected {', '.join(sorted(_OVERRIDES))}=NUMBER"
-        )
-    if key == "rtt_ms":
-        if value < 0:
-            raise ConfigurationError(f"the round trip is {value} ms; expected 0 or more")
-        return replace(channel, round_trip_seconds=value / 1000)
-    if key == "mbps" and isinstance(channel.rate, FixedRate):
-        return replace(channel, rate=FixedRate(value * 1e6))
-    if key == "snr_db" and isinstance(channel.rate, ShannonRate):
-        return replace(channel, rate=replace(channel.rate, snr_db=value))
-    if key == "bandwidth_hz" and isinstance(channel.rate, ShannonRate):
-        return replace(channel, rate=replace(channel.rate, bandwidth_hz=value))
-    raise ConfigurationError(f"{key} does not go with the channel {channel.name}; see `cuhlm describe --channels`")
+        value = math.nan
+    if not math.isfinite(value):
+        raise ConfigurationError(f"{key} of the channel is {number!r}; expected a number, as in {key}=1")
+    return changes[key](value)
+
+
+def _changes(channel: Channel) -> dict[str, Callable[[float], Channel]]:
+    """What can be set of `channel`."""
+    rate = channel.rate
+    changes: dict[str, Callable[[float], Channel]] = {
+        "rtt_ms": lambda value: replace(channel, round_trip_seconds=_at_least_0("rtt_ms", value) / 1000),
+        "down_mbps": lambda value: replace(channel, downlink_bits_per_second=FixedRate(value * 1e6).bits_per_second),
+    }
+    if isinstance(rate, FixedRate):
+        changes["mbps"] = lambda value: replace(channel, rate=FixedRate(value * 1e6))
+    if isinstance(rate, ShannonRate):
+        changes["bandwidth_hz"] = lambda value: replace(channel, rate=replace(rate, bandwidth_hz=value))
+        changes["snr_db"] = lambda value: replace(channel, rate=replace(rate, snr_db=value))
+        changes["rayleigh"] = lambda value: replace(channel, rate=replace(rate, rayleigh=_yes_or_no(value)))
+        changes["seed"] = lambda value: replace(channel, rate=replace(rate, seed=_whole(value)))
+    return changes
+
+
+def _at_least_0(key: str, value: float) -> float:
+    if value < 0:
+        raise ConfigurationError(f"{key} of the channel is {value:g}; expected 0 or more")
+    return value
+
+
+def _yes_or_no(value: float) -> bool:
+    if value not in (0, 1):
+        raise ConfigurationError(f"rayleigh of the channel is {value:g}; expected 0 (no fading) or 1")
+    return bool(value)
+
+
+def _whole(value: float) -> int:
+    if value != int(value) or value >= 2**53:  # floats above are no longer all whole numbers
+        raise ConfigurationError(f"seed of the channel is {value:g}; expected a whole number from 0 to 2^53 − 1")
+    return int(value)

@@ -1,0 +1,64 @@
+"""Rate traces as files: CSV with the columns ``seconds,uplink_mbps``; each rate holds until the next row."""
+
+import csv
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cuhlm.channel.rates import TraceRate
+from cuhlm.errors import ConfigurationError
+
+COLUMNS = ("seconds", "uplink_mbps")
+
+
+def read_rate_trace(path: Path) -> TraceRate:
+    """The rate trace in `path`.
+
+    Other columns are allowed and ignored.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or a row is malformed; names the line and the value.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(_rows(path, csv.DictReader(file)))
+    except OSError as error:
+        raise ConfigurationError(f"the rate trace {path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigurationError(f"the rate trace {path} is no CSV file ({error}); expected text") from error
+    seconds, mbps = np.array(rows, dtype=np.float64).reshape(-1, len(COLUMNS)).T
+    try:
+        return TraceRate(seconds, mbps)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+def _rows(path: Path, reader: "csv.DictReader[str]") -> Iterator[tuple[float, float]]:
+    names = reader.fieldnames or ()
+    if not set(COLUMNS) <= set(names):
+        raise ConfigurationError(
+            f"{path} has the columns {', '.join(names) or 'of an empty file'}; "
+            f"expected {','.join(COLUMNS)} in its first line"
+        )
+    last = -math.inf
+    for row in reader:
+        where = f"{path}, line {reader.line_num}"
+        seconds, mbps = (_number(row[name], f"{where}: {name}") for name in COLUMNS)
+        if seconds <= last:
+            raise ConfigurationError(f"{where}: seconds is {seconds:g} after {last:g}; expected ascending times")
+        if mbps < 0:
+            raise ConfigurationError(f"{where}: uplink_mbps is {mbps:g}; expected 0 (an outage) or more")
+        last = seconds
+        yield seconds, mbps
+
+
+def _number(text: str | None, what: str) -> float:
+    try:
+        number = float(text or "")
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ConfigurationError(f"{what} is {text!r}; expected a number")
+    return number

@@ -1,0 +1,107 @@
+"""The bill of a trace, part by part, and its equality with the simulated driver's clock."""
+
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+from tests.toy_pair import settings
+
+from cuhlm.channel.billing import bill
+from cuhlm.channel.clock import VirtualClock
+from cuhlm.channel.compute import MEASURED, ComputeTable, find_compute
+from cuhlm.channel.presets import Channel, find_channel
+from cuhlm.channel.rates import FixedRate
+from cuhlm.device.device import Device, Request, collect
+from cuhlm.device.ending import Limits
+from cuhlm.errors import ConfigurationError
+from cuhlm.link.in_process import InProcessLink
+from cuhlm.link.simulated import SimulatedLink
+from cuhlm.messages import Fate
+from cuhlm.records import Stages, TokenRecord
+from cuhlm.testing import ToyEngine
+from cuhlm.verifier.host import Verifier
+
+CHANNEL = Channel("test", FixedRate(1000), 0.5, "made up", downlink_bits_per_second=4000)
+TABLE = ComputeTable("test", 2.0, 3.0, "made up")
+STAGES = Stages(draft=0.1, sample=0.01, gate=0.02, truncate=0.03, encode=0.04, link=9.0, target=0.7, verify=8.0)
+SKIPPED = TokenRecord(5, 1, Fate.SKIPPED, draft_passes=1, stages=STAGES)
+SENT = TokenRecord(
+    6,
+    1,
+    Fate.ACCEPTED,
+    payload_bits=690,
+    wire_bytes_up=250,
+    wire_bytes_down=100,
+    draft_passes=1,
+    target_passes=1,
+    transmitted=True,
+    stages=STAGES,
+)
+
+
+def test_a_token_pays_for_what_it_used() -> None:
+    due = bill([replace(SKIPPED, stages=replace(STAGES, target=0.0)), SENT], CHANNEL, MEASURED)
+    assert due.draft == pytest.approx([0.1, 0.1])
+    assert due.arithmetic == pytest.approx([0.1, 0.1])
+    assert due.device == pytest.approx([0.2, 0.2])
+    assert due.uplink == pytest.approx([0, 0.69])
+    assert due.round_trip == pytest.approx([0, 0.5])
+    assert due.downlink == pytest.approx([0, 0])
+    assert due.target == pytest.approx([0, 0.7])
+    assert due.seconds == pytest.approx([0.2, 2.09])
+    assert due.total_seconds == pytest.approx(2.29)
+    assert due.tokens_per_second == pytest.approx(2 / 2.29)
+
+
+def test_a_table_replaces_the_forward_passes_and_leaves_the_arithmetic_as_measured() -> None:
+    due = bill([SKIPPED, SENT], CHANNEL, TABLE)
+    assert due.draft == pytest.approx([2, 2])
+    assert due.arithmetic == pytest.approx([0.1, 0.1])
+    assert due.target == pytest.approx([0, 3])
+
+
+def test_the_free_table_leaves_what_the_channel_alone_costs() -> None:
+    due = bill([SKIPPED, SENT], CHANNEL, find_compute("free"))
+    assert due.seconds == pytest.approx([0, 0.69 + 0.5])
+    assert bill([SKIPPED], CHANNEL, find_compute("free")).tokens_per_second == float("inf")
+
+
+def test_the_wire_counts_the_bytes_of_the_socket_both_ways() -> None:
+    due = bill([SKIPPED, SENT], CHANNEL, MEASURED, count="wire")
+    assert due.uplink == pytest.approx([0, 2.0])
+    assert due.downlink == pytest.approx([0, 0.2])
+    free_down = replace(CHANNEL, downlink_bits_per_second=None)
+    assert bill([SENT], free_down, MEASURED, count="wire").downlink == pytest.approx([0])
+
+
+def test_the_wire_is_not_billed_where_no_bytes_were_counted() -> None:
+    with pytest.raises(ConfigurationError, match="no bytes for the token at position 6"):
+        bill([replace(SENT, wire_bytes_up=0)], CHANNEL, MEASURED, count="wire")
+
+
+def test_tokens_that_stream_down_pay_one_round_trip_in_all() -> None:
+    stages = Stages(target=0.7)
+    streamed = [
+        TokenRecord(position, 1, Fate.TARGET, target_passes=1, transmitted=position == 3, stages=stages)
+        for position in range(3, 8)
+    ]
+    due = bill(streamed, CHANNEL, MEASURED)
+    assert due.round_trip == pytest.approx([0.5, 0, 0, 0, 0])
+    assert due.total_seconds == pytest.approx(0.5 + 5 * 0.7)
+
+
+def test_an_empty_answer_costs_nothing() -> None:
+    assert bill([], CHANNEL, MEASURED).total_seconds == 0
+
+
+@pytest.mark.parametrize("method", ["local", "remote", "hlm", "u-hlm", "rand-hlm", "cu-hlm", "cu-hlm-offline", "route"])
+@pytest.mark.parametrize("compute", ["measured", "free", "phone-1b-server-7b"])
+def test_the_bill_is_the_time_that_the_simulated_driver_takes(method: str, compute: str) -> None:
+    channel, table, clock = find_channel("paper:rtt_ms=30"), find_compute(compute), VirtualClock()
+    target, draft = ToyEngine(vocab_size=12, seed=5), ToyEngine(vocab_size=12, seed=5, noise=0.6)
+    with closing(Verifier(target, max_sessions=1)) as verifier:
+        device = Device(draft, SimulatedLink(InProcessLink(verifier), channel, table, clock))
+        request = Request((1, 2, 3), limits=Limits(30))
+        answer = collect(device.generate_simulated(settings(method), request, clock=clock, compute=table))
+    assert len(answer.records) == 30
+    assert clock.now == pytest.approx(bill(answer.records, channel, table).total_seconds, rel=1e-6, abs=1e-9)
