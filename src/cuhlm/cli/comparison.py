@@ -125,7 +125,7 @@ class _Shown:
             self._progress.console.print(Text(f"  note: {meaning}", "yellow"))
 
     def answer_is_done(self, prompt: str, answer: Sequence[Emit]) -> None:
-        text = Text(overflow="fold").append(f"{prompt}  ", "dim").append_text(coloured(list(answer)))
+        text = Text(overflow="fold").append(f"{prompt}  ", "dim").append_text(coloured(answer))
         self._progress.console.print(text)
         self._progress.advance(self._task)
 

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -35,9 +36,9 @@ def legend() -> Text:
     )
 
 
-def coloured(emits: list[Emit]) -> Text:
-    """An answer, its tokens coloured by fate."""
-    return Text.assemble(*[(emit.text, FATE_STYLES[emit.record.fate]) for emit in emits])
+def coloured(emits: Sequence[Emit]) -> Text:
+    """An answer as one paragraph, its tokens coloured by fate and its line ends shown as ↵."""
+    return Text.assemble(*[(emit.text.replace("\n", "↵"), FATE_STYLES[emit.record.fate]) for emit in emits])
 
 
 def stream_answer(device: Device, settings: Settings, request: Request, *, trace: Path | None, fates: bool) -> None:

@@ -1,0 +1,89 @@
+"""One token's path, as `cuhlm/__init__.py` draws it, with the real draft and the real target."""
+
+import numpy as np
+
+from cuhlm.codec.fixed_width import FixedWidthCodec
+from cuhlm.data import DRAFT_PROFILE
+from cuhlm.device.drafting import Drafting
+from cuhlm.device.gate import make_gate
+from cuhlm.device.offering import Offering
+from cuhlm.device.stopwatch import Stopwatch
+from cuhlm.engines.llama_cpp import LlamaCppEngine
+from cuhlm.experiments.prompts import encode_prompt
+from cuhlm.messages import Block, Opening, Sampling
+from cuhlm.methods import find_method
+from cuhlm.profiles import load_profile
+from cuhlm.settings import settings_for
+from cuhlm.theory.distributions import distribution
+from cuhlm.theory.rejection import rejection_probability
+from cuhlm.theory.truncation import top_k
+from cuhlm.verifier.session import Session, Work
+from cuhlm.wire import verifier_pb2 as pb
+from cuhlm.wire.convert import block_from_wire, block_to_wire, verdict_from_wire, verdict_to_wire
+
+
+def test_one_token_goes_from_the_draft_model_to_the_targets_verdict_and_back(
+    draft_engine: LlamaCppEngine, target_engine: LlamaCppEngine
+) -> None:
+    profile = load_profile(DRAFT_PROFILE)
+    settings = settings_for(find_method("cu-hlm"), profile, threshold=0.0)  # u is never 0: the token is transmitted
+    sampling, seed, vocab_size = Sampling(temperature=0.7), 4, draft_engine.card.vocab_size
+    prompt = encode_prompt(draft_engine.tokenizer, "Why is the sky blue?")
+    watch, codec = Stopwatch(lambda: 0.0), FixedWidthCodec()
+
+    # engine → drafting: logits, x, and d drawn from it
+    drafting = Drafting(draft_engine.open(), sampling, seed, vocab_size)
+    drafting.prefill(prompt)
+    proposal = drafting.propose(prompt, watch)
+    assert proposal.position == len(prompt)
+    assert proposal.logits.shape == proposal.law.shape == (vocab_size,)
+    assert proposal.law[proposal.token] > 0
+
+    # → gate: u, and the decision to ask
+    gate = make_gate(settings, seed)
+    u = gate.uncertainty(proposal.logits, proposal.token, proposal.position)
+    assert u is not None
+    assert 0 < u <= 1
+    assert not gate.keeps(u, proposal.position)
+
+    # → truncation → codec: the k largest entries, as bytes
+    offer = Offering(settings, codec, seed, vocab_size).offer(proposal, u, watch)
+    assert offer.drafted == (proposal.token,)
+    assert 1 <= offer.k < vocab_size
+    assert len(offer.payloads[0].data) == (offer.k * (8 + 16) + 7) // 8
+
+    # → wire: protobuf there
+    sent = Block(proposal.position, (), offer.drafted, offer.payloads)
+    message = pb.Block.FromString(block_to_wire(sent).SerializeToString())
+    received = block_from_wire(message, vocab_size)
+    assert received == sent
+
+    # → session: the target reads what it has not read, and judges against x̂
+    session = Session(
+        Opening(prompt, sampling, seed, vocab_size),
+        codec,
+        vocab_size=target_engine.card.vocab_size,
+        context_length=target_engine.card.context_length,
+        max_block=64,
+    )
+    target = target_engine.open()
+    target.append(session.prefill().tokens, rows=0)
+    work = session.plan(received, len(target))
+    assert work == Work(keep=len(prompt) - 1, tokens=prompt[-1:], rows=1)
+    logits = target.append(work.tokens, work.rows)
+    verdict = session.judge(received, logits)
+    rebuilt = codec.decode(received.payloads[0], vocab_size)
+    y = distribution(logits[0], sampling)
+    indices, kept = top_k(proposal.law, offer.k)
+    assert np.abs(rebuilt[indices] - kept).sum() < 0.03
+    assert verdict.betas == (rejection_probability(rebuilt, y, proposal.token),)
+
+    # → wire → device: the token that stands
+    returned = verdict_from_wire(pb.Verdict.FromString(verdict_to_wire(verdict).SerializeToString()))
+    assert (returned.accepted, returned.token) == (verdict.accepted, verdict.token)
+    stands = proposal.token if returned.token is None else returned.token
+    assert session.length == len(prompt) + 1
+    assert y[stands] > 0
+
+    drafting.close()
+    target.close()

@@ -1,0 +1,146 @@
+"""The built-in pair with a verifier process: real models, real gRPC."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from cuhlm.data import DRAFT_PROFILE
+from cuhlm.device.device import Answer, Device, Request, collect
+from cuhlm.device.ending import Limits
+from cuhlm.device.steps import Emit, Finish
+from cuhlm.engines.llama_cpp import LlamaCppEngine
+from cuhlm.errors import LinkError, LinkTimeout
+from cuhlm.experiments.prompts import encode_prompt
+from cuhlm.experiments.verifier_process import VerifierProcess, verifier_process
+from cuhlm.link.grpc import GrpcLink, Security
+from cuhlm.link.in_process import InProcessLink
+from cuhlm.messages import Block, Opening, Sampling
+from cuhlm.methods import find_method
+from cuhlm.profiles import load_profile
+from cuhlm.settings import Settings, settings_for
+from cuhlm.verifier.host import Verifier
+
+GREEDY = Sampling(temperature=0)
+PROMPTS = (
+    "Why is the sky blue?",
+    "Name three fruits.",
+    "Write a haiku about the sea.",
+    "What is 17 plus 25?",
+    "Translate 'good morning' into French.",
+)
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Iterator[VerifierProcess]:
+    with verifier_process("smollm2-135m", sessions=2, context=512, threads=1) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def device(draft_engine: LlamaCppEngine, verifier: VerifierProcess) -> Iterator[Device]:
+    with closing(_link(verifier)) as link:
+        yield Device(draft_engine, link)
+
+
+def _link(verifier: VerifierProcess, deadline_seconds: float = 30.0) -> GrpcLink:
+    return GrpcLink(verifier.address, security=Security(verifier.token), deadline_seconds=deadline_seconds)
+
+
+def settings(method: str, **numbers: float) -> Settings:
+    return settings_for(find_method(method), load_profile(DRAFT_PROFILE), **{"threshold": 0.5, **numbers})
+
+
+def request(device: Device, prompt: str, sampling: Sampling, tokens: int = 24, seed: int = 1) -> Request:
+    return Request(encode_prompt(device.draft.tokenizer, prompt), sampling, seed, Limits(tokens))
+
+
+def answer(
+    device: Device, chosen: Settings, prompt: str, sampling: Sampling = Sampling(), *, tokens: int = 24, seed: int = 1
+) -> Answer:
+    return collect(device.generate(chosen, request(device, prompt, sampling, tokens, seed)))
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_greedy_hlm_is_greedy_remote_token_for_token(prompt: str, device: Device) -> None:
+    hlm, remote = (answer(device, settings(method), prompt, GREEDY) for method in ("hlm", "remote"))
+    assert hlm.tokens == remote.tokens
+    assert hlm.text == remote.text
+
+
+@pytest.mark.parametrize("prompt", PROMPTS[:3])
+def test_cu_hlm_with_a_vanishing_bound_is_u_hlm_token_for_token(prompt: str, device: Device) -> None:
+    whole, bound = answer(device, settings("u-hlm"), prompt), answer(device, settings("cu-hlm", vartheta=0.0), prompt)
+    assert bound.tokens == whole.tokens
+    assert [record.fate for record in bound.records] == [record.fate for record in whole.records]
+
+
+def test_the_same_seed_gives_the_same_answer_near_and_far(
+    device: Device, draft_engine: LlamaCppEngine, target_engine: LlamaCppEngine
+) -> None:
+    chosen = settings("cu-hlm")
+    far = [answer(device, chosen, PROMPTS[0]).tokens for _ in range(2)]
+    with closing(Verifier(target_engine)) as nearby:
+        near = answer(Device(draft_engine, InProcessLink(nearby)), chosen, PROMPTS[0]).tokens
+    assert far[0] == far[1] == near
+    assert answer(device, chosen, PROMPTS[0], seed=2).tokens != near
+
+
+def test_the_bytes_on_the_socket_are_the_payload_and_little_else(device: Device) -> None:
+    hlm, route = (answer(device, settings(method), PROMPTS[0], tokens=6).records[1:] for method in ("hlm", "route"))
+    assert all(147_456 < record.wire_bytes_up < 147_456 + 400 for record in hlm)
+    assert all(20 < record.wire_bytes_up < 120 for record in route if record.transmitted)
+    assert all(20 < record.wire_bytes_down < 200 for record in hlm)
+
+
+def test_a_block_sent_twice_gets_the_same_verdict(device: Device, verifier: VerifierProcess) -> None:
+    with closing(_link(verifier)) as link:
+        prompt = encode_prompt(device.draft.tokenizer, PROMPTS[0])
+        session = link.open(Opening(prompt, Sampling(), 3, device.vocab_size))
+        verdicts = []
+        for _ in range(2):
+            session.send(Block(len(prompt), (), generate=1))
+            verdict = session.receive(None)
+            assert verdict is not None
+            verdicts.append((verdict.position, verdict.token))
+        session.close()
+    assert verdicts[0] == verdicts[1]
+
+
+def test_the_asynchronous_device_decides_as_the_blocking_one(device: Device) -> None:
+    chosen, wanted = settings("cu-hlm"), request(device, PROMPTS[1], Sampling(), tokens=12)
+
+    async def gather() -> list[Emit | Finish]:
+        return [item async for item in device.generate_async(chosen, wanted)]
+
+    tokens = tuple(item.record.token for item in asyncio.run(gather()) if isinstance(item, Emit))
+    assert tokens == collect(device.generate(chosen, wanted)).tokens
+
+
+@pytest.mark.parametrize(
+    ("blow", "error"), [(signal.SIGKILL, LinkError), (signal.SIGSTOP, LinkTimeout)], ids=["killed", "silent"]
+)
+def test_a_lost_verifier_is_an_error_within_the_deadline_and_the_tokens_so_far_stand(
+    blow: signal.Signals, error: type[LinkError], draft_engine: LlamaCppEngine
+) -> None:
+    deadline_seconds, tokens = 3.0, []
+    with (
+        verifier_process("smollm2-135m", context=512, threads=1) as doomed,
+        closing(_link(doomed, deadline_seconds)) as link,
+    ):
+        device = Device(draft_engine, link)
+        generation = device.generate(settings("hlm"), request(device, PROMPTS[0], Sampling(), tokens=200))
+        tokens += [next(generation).record.token for _ in range(5)]
+        os.kill(doomed.process.pid, blow)
+        lost_at = time.monotonic()
+        with pytest.raises(error) as raised:
+            tokens += [emit.record.token for emit in generation]
+        waited = time.monotonic() - lost_at
+        doomed.process.send_signal(signal.SIGCONT)
+    assert waited < deadline_seconds + 1
+    assert len(tokens) >= 5
+    assert doomed.address in str(raised.value)

@@ -1,0 +1,160 @@
+"""Whole methods draw from the law they claim (design 4, rule 1).
+
+Null hypothesis of each test: the first token of an answer follows the stated law. n = 4000 seeds, through device,
+in-process link and verifier; false-alarm rate 1e-4; with 12 tokens a distance of TV ≥ 0.065 is seen almost surely
+(asserted). Each test also feeds the samples to a wrong law, which must be rejected.
+"""
+
+import numpy as np
+import pytest
+from tests.toy_pair import PROMPT, VOCAB, settings, toy_device
+
+from cuhlm.codec.fixed_width import FixedWidthCodec
+from cuhlm.device.device import Request
+from cuhlm.device.drafting import Proposal
+from cuhlm.device.ending import Limits
+from cuhlm.device.offering import Offering
+from cuhlm.device.stopwatch import Stopwatch
+from cuhlm.engines.llama_cpp import LlamaCppEngine
+from cuhlm.experiments.prompts import encode_prompt
+from cuhlm.experiments.quality import method_law
+from cuhlm.messages import Array, Block, Opening, Sampling
+from cuhlm.methods import DraftFrom
+from cuhlm.settings import Settings
+from cuhlm.testing import ToyEngine
+from cuhlm.testing.law_checks import check_law
+from cuhlm.theory.distributions import distribution
+from cuhlm.theory.quality import total_variation
+from cuhlm.theory.randomness import Purpose, uniform
+from cuhlm.theory.verification import draw
+from cuhlm.verifier.session import Session
+
+SEEDS = 4000
+SAMPLING = Sampling()
+DRAFT_LOGITS = ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6).logits(PROMPT)
+X = distribution(DRAFT_LOGITS, SAMPLING)
+Y = distribution(ToyEngine(vocab_size=VOCAB, seed=5).logits(PROMPT), SAMPLING)
+
+
+def first_tokens(chosen: Settings) -> np.ndarray:
+    """The first token of an answer, for each seed."""
+    with toy_device() as device:
+        requests = (Request(PROMPT, SAMPLING, seed, Limits(1)) for seed in range(SEEDS))
+        return np.array([next(device.generate(chosen, request)).record.token for request in requests])
+
+
+def test_draft_and_target_differ_by_more_than_the_tests_can_see() -> None:
+    assert total_variation(X, Y) > 0.1
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        settings("hlm", draft_from=DraftFrom.XHAT),
+        settings("cu-hlm-offline", threshold=-1, k=2, draft_from=DraftFrom.XHAT),
+        settings("cu-hlm", threshold=-1, vartheta=0.5, draft_from=DraftFrom.XHAT),
+        settings("route", threshold=-1),
+        settings("remote"),
+    ],
+    ids=["hlm from x̂", "cu-hlm-offline k=2 from x̂", "cu-hlm from x̂", "route", "remote"],
+)
+def test_an_exact_method_draws_from_the_targets_law(chosen: Settings) -> None:
+    tokens = first_tokens(chosen)
+    check = check_law(tokens, Y)
+    assert check.smallest_detectable_tv < 0.065
+    assert check.passed, check
+    assert not check_law(tokens, X).passed
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        settings("hlm"),
+        settings("u-hlm", threshold=0.7),
+        settings("rand-hlm", transmit_rate=0.4),
+        settings("cu-hlm-offline", threshold=0.7, k=2),
+        settings("cu-hlm", threshold=0.7, vartheta=0.5),
+        settings("cu-hlm", threshold=0.7, vartheta=0.5, draft_from=DraftFrom.XHAT),
+        settings("local"),
+    ],
+    ids=["hlm", "u-hlm", "rand-hlm", "cu-hlm-offline", "cu-hlm", "cu-hlm from x̂", "local"],
+)
+def test_a_method_draws_from_the_law_that_its_quality_is_computed_for(chosen: Settings) -> None:
+    law = method_law(chosen, DRAFT_LOGITS, X, Y)
+    tokens = first_tokens(chosen)
+    check = check_law(tokens, law)
+    assert check.smallest_detectable_tv < 0.065
+    assert check.passed, check
+    wrong = X if total_variation(law, X) > total_variation(law, Y) else Y
+    assert not check_law(tokens, wrong).passed
+
+
+def test_truncation_with_the_papers_draft_costs_quality_that_the_law_shows() -> None:
+    chosen = settings("cu-hlm-offline", threshold=-1, k=1)
+    law = method_law(chosen, DRAFT_LOGITS, X, Y)
+    assert total_variation(law, Y) > 0.05
+    tokens = first_tokens(chosen)
+    assert check_law(tokens, law).passed
+    assert not check_law(tokens, Y).passed
+
+
+# On the real pair: the logits of one real position, |V| = 49152. n = 1000 answers to it.
+
+REAL_SEEDS = 1000
+
+
+@pytest.fixture(scope="module")
+def real_logits(draft_engine: LlamaCppEngine, target_engine: LlamaCppEngine) -> tuple[tuple[int, ...], Array, Array]:
+    """A prompt, and what draft and target say after it."""
+    prompt = encode_prompt(draft_engine.tokenizer, "Give me three tips for packing a suitcase.")
+    logits = []
+    for engine in (draft_engine, target_engine):
+        sequence = engine.open()
+        logits.append(sequence.append(prompt)[0])
+        sequence.close()
+    return prompt, logits[0], logits[1]
+
+
+def judged_tokens(chosen: Settings, prompt: tuple[int, ...], draft_logits: Array, target_logits: Array) -> np.ndarray:
+    """What the device offers and the session decides, for each seed."""
+    x, vocab_size, tokens = distribution(draft_logits, SAMPLING), len(draft_logits), []
+    for seed in range(REAL_SEEDS):
+        proposal = Proposal(len(prompt), draft_logits, draw(x, uniform(seed, len(prompt), Purpose.DRAFT)))
+        offering = Offering(chosen, FixedWidthCodec(), seed, vocab_size)
+        offer = offering.offer(proposal, 1.0, Stopwatch(lambda: 0.0))
+        session = Session(
+            Opening(prompt, SAMPLING, seed, vocab_size),
+            FixedWidthCodec(),
+            vocab_size=vocab_size,
+            context_length=1024,
+            max_block=64,
+        )
+        block = Block(len(prompt), (), offer.drafted, offer.payloads)
+        session.plan(block, read=len(prompt) - 1)
+        verdict = session.judge(block, target_logits[None])
+        tokens.append(offer.drafted[0] if verdict.token is None else verdict.token)
+    return np.array(tokens)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        settings("cu-hlm-offline", k=30, draft_from=DraftFrom.XHAT),
+        settings("hlm", draft_from=DraftFrom.XHAT),
+        settings("hlm"),
+    ],
+    ids=["k = 30 from x̂", "hlm from x̂", "hlm"],
+)
+def test_on_the_real_pair_a_verified_token_follows_the_targets_law(
+    chosen: Settings, real_logits: tuple[tuple[int, ...], Array, Array]
+) -> None:
+    prompt, draft_logits, target_logits = real_logits
+    y = distribution(target_logits, SAMPLING)
+    x = distribution(draft_logits, SAMPLING)
+    # With the paper's draft the 8 bits of a probability move the law a little: far less than n answers could show.
+    assert total_variation(method_law(chosen, draft_logits, x, y), y) < 0.01
+    tokens = judged_tokens(chosen, prompt, draft_logits, target_logits)
+    check = check_law(tokens, y)
+    assert check.smallest_detectable_tv < 0.2
+    assert check.passed, check
+    assert not check_law(tokens, x).passed
