@@ -54,6 +54,7 @@ class SimulatedSession:
         self._compute = compute
         self._clock = clock
         self._ready_at = 0.0
+        self._awaited = 0
         self._arrived: tuple[float, Verdict] | None = None
 
     def send(self, block: Block) -> None:
@@ -61,14 +62,17 @@ class SimulatedSession:
         bits = sum(payload.bits for payload in block.payloads)
         uplink = self._channel.rate.uplink_seconds(bits, self._clock.now, block.position)
         self._ready_at = self._clock.now + uplink + self._channel.round_trip_seconds
+        self._awaited = max(1, block.generate)
         self._inner.send(block)
 
     def receive(self, timeout_seconds: float | None) -> Verdict | None:
         """The next verdict; waits in virtual time. With a timeout of 0, None while it has not arrived."""
         if self._arrived is None:
-            verdict = self._inner.receive(None)
+            # Where an answer is under way its real time does not count; where none is, the inner link says so at once.
+            verdict = self._inner.receive(None if self._awaited else timeout_seconds)
             if verdict is None:
                 return None
+            self._awaited -= 1
             self._ready_at += target_seconds(verdict.target_seconds, 1, self._compute)
             self._arrived = (self._ready_at, verdict)
         arrives_at, verdict = self._arrived

@@ -1,0 +1,189 @@
+"""Every link keeps the contract of `cuhlm.testing.check_link`, and the contract notices one that does not."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
+
+import pytest
+from tests.toy_server import serving
+
+from cuhlm.channel.clock import VirtualClock
+from cuhlm.channel.compute import COMPUTE_TABLES
+from cuhlm.channel.presets import find_channel
+from cuhlm.errors import LinkError, ProtocolError
+from cuhlm.link.base import Link, LinkSession, Traffic
+from cuhlm.link.grpc import GrpcLink
+from cuhlm.link.in_process import InProcessLink
+from cuhlm.link.simulated import SimulatedLink
+from cuhlm.messages import Block, ModelCard, Opening, Verdict
+from cuhlm.testing import LINK_CHECKS, LinkCheck, ToyEngine, check_link, link_target
+from cuhlm.testing.check_link import MIN_SESSIONS
+from cuhlm.verifier.host import Verifier
+
+
+def simulated(inner: Link) -> SimulatedLink:
+    return SimulatedLink(inner, find_channel("lte"), COMPUTE_TABLES["phone-1b-server-7b"], VirtualClock())
+
+
+@contextmanager
+def in_process() -> Iterator[Link]:
+    with closing(Verifier(link_target(), max_sessions=MIN_SESSIONS)) as verifier:
+        yield InProcessLink(verifier)
+
+
+@contextmanager
+def over_grpc() -> Iterator[Link]:
+    with serving(link_target(), sessions=MIN_SESSIONS) as address:
+        yield GrpcLink(address, deadline_seconds=5)
+
+
+@pytest.fixture(scope="module", params=[in_process, over_grpc], ids=["in process", "gRPC"])
+def inner(request: pytest.FixtureRequest) -> Iterator[Link]:
+    with request.param() as link, closing(link):
+        yield link
+
+
+@pytest.mark.parametrize("check", LINK_CHECKS, ids=lambda check: check.__name__)
+def test_the_link_keeps_the_contract(check: LinkCheck, inner: Link) -> None:
+    check(inner)
+
+
+@pytest.mark.parametrize("check", LINK_CHECKS, ids=lambda check: check.__name__)
+def test_a_simulated_link_around_it_keeps_the_contract(check: LinkCheck, inner: Link) -> None:
+    check(simulated(inner))
+
+
+@pytest.mark.parametrize("made", [in_process, over_grpc], ids=["in process", "gRPC"])
+def test_links_keep_the_contract_until_they_are_closed_twice(made: Callable[[], AbstractContextManager[Link]]) -> None:
+    with made() as link:
+        check_link(lambda: link)
+
+
+class _Wrong:
+    """A link that hands everything on but for what a subclass does wrong."""
+
+    def __init__(self, inner: Link) -> None:
+        self.inner = inner
+
+    def describe(self) -> ModelCard:
+        return self.inner.describe()
+
+    def token_strings(self) -> Sequence[str]:
+        return self.inner.token_strings()
+
+    def open(self, opening: Opening) -> LinkSession:
+        return self.inner.open(opening)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class _WrongSession:
+    def __init__(self, inner: LinkSession) -> None:
+        self.inner = inner
+
+    def send(self, block: Block) -> None:
+        self.inner.send(block)
+
+    def receive(self, timeout_seconds: float | None) -> Verdict | None:
+        return self.inner.receive(timeout_seconds)
+
+    def traffic(self) -> Traffic:
+        return self.inner.traffic()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class _ForgetsTheSeed(_Wrong):
+    def open(self, opening: Opening) -> LinkSession:
+        return self.inner.open(replace(opening, seed=0))
+
+
+class _ForgetsTheTemperature(_Wrong):
+    def open(self, opening: Opening) -> LinkSession:
+        return self.inner.open(replace(opening, sampling=replace(opening.sampling, temperature=1.0)))
+
+
+class _ShortensTheVocabulary(_Wrong):
+    def token_strings(self) -> Sequence[str]:
+        return self.inner.token_strings()[:-1]
+
+
+class _KeepsPlaces(_Wrong):
+    def open(self, opening: Opening) -> LinkSession:
+        class Session(_WrongSession):
+            def close(self) -> None:
+                pass
+
+        return Session(self.inner.open(opening))
+
+
+class _LosesSyncs(_Wrong):
+    def open(self, opening: Opening) -> LinkSession:
+        class Session(_WrongSession):
+            def send(self, block: Block) -> None:
+                super().send(replace(block, position=block.position - len(block.sync), sync=()))
+
+        return Session(self.inner.open(opening))
+
+
+class _LosesPartOfAStream(_Wrong):
+    def open(self, opening: Opening) -> LinkSession:
+        class Session(_WrongSession):
+            def send(self, block: Block) -> None:
+                super().send(replace(block, generate=min(block.generate, 5)))
+
+        return Session(self.inner.open(opening))
+
+
+class _AcceptsEverything(_Wrong):
+    def open(self, opening: Opening) -> LinkSession:
+        class Session(_WrongSession):
+            def receive(self, timeout_seconds: float | None) -> Verdict | None:
+                verdict = super().receive(timeout_seconds)
+                return replace(verdict, accepted=1, token=None) if verdict and verdict.betas else verdict
+
+        return Session(self.inner.open(opening))
+
+
+class _CallsARefusalALostLink(_Wrong):
+    def open(self, opening: Opening) -> LinkSession:
+        class Session(_WrongSession):
+            def receive(self, timeout_seconds: float | None) -> Verdict | None:
+                try:
+                    return super().receive(timeout_seconds)
+                except ProtocolError as error:
+                    raise LinkError(str(error)) from error
+
+        return Session(self.inner.open(opening))
+
+
+BROKEN = {
+    _ForgetsTheSeed: "the token at position 3",
+    _ForgetsTheTemperature: "the token at position",
+    _ShortensTheVocabulary: "token_strings are the target's",
+    _KeepsPlaces: "a session that is closed gives its place back",
+    _LosesSyncs: "the verdict for position 6",
+    _LosesPartOfAStream: "a block gets a verdict",
+    _AcceptsEverything: "some of the drafts stand and some fall",
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.__name__)
+def test_the_contract_notices(broken: type[_Wrong]) -> None:
+    with in_process() as link, pytest.raises(AssertionError, match=f"not so: {BROKEN[broken]}"):
+        check_link(lambda: broken(link))
+
+
+def test_the_contract_notices_a_refusal_that_is_called_a_lost_link() -> None:
+    with in_process() as link, pytest.raises(LinkError, match="the block begins at position"):
+        check_link(lambda: _CallsARefusalALostLink(link))
+
+
+def test_the_contract_notices_another_target() -> None:
+    with (
+        closing(Verifier(ToyEngine(vocab_size=12, seed=6), max_sessions=MIN_SESSIONS)) as verifier,
+        pytest.raises(AssertionError, match="the card tells the target's fingerprint"),
+    ):
+        check_link(lambda: InProcessLink(verifier))
