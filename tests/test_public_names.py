@@ -7,10 +7,11 @@ import pytest
 
 import cuhlm
 
-NAMES = """
-Answer CuhlmError Device Fate GrpcLink InProcessLink Limits LlamaCppEngine METHODS Method Profile Request Sampling
-Security Settings TokenRecord Verifier collect find_method load_profile settings_for
-""".split()
+NAMES = [
+    *("Answer", "CuhlmError", "Device", "Fate", "GrpcLink", "InProcessLink", "Limits", "LlamaCppEngine", "METHODS"),
+    *("Method", "Profile", "Request", "Sampling", "Security", "Settings", "TokenRecord", "Verifier"),
+    *("collect", "find_method", "load_profile", "settings_for"),
+]
 
 
 def test_the_public_names_are_these() -> None:

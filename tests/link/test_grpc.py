@@ -162,7 +162,7 @@ def test_an_address_that_is_none_is_refused(where: str) -> None:
 
 def test_a_draft_with_another_vocabulary_is_refused_and_the_first_difference_named(link: GrpcLink) -> None:
     other = ToyEngine(vocab_size=VOCAB, seed=5, end_token=3)
-    with pytest.raises(IncompatibleModels, match="token 3 is '<end>' in the draft .* and 'd' in the target"):
+    with pytest.raises(IncompatibleModels, match=r"token 3 is '<end>' in the draft .* and 'd' in the target"):
         Device(other, link)
 
 

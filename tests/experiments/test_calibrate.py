@@ -1,0 +1,126 @@
+"""Calibration, on the toy pair."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.toy_pair import VOCAB
+
+from cuhlm.errors import ConfigurationError, ProfileError
+from cuhlm.experiments.calibrate import Plan, calibrate
+from cuhlm.experiments.prompts import Prompt, read_prompts
+from cuhlm.profiles import Profile, load_profile
+from cuhlm.testing import ToyEngine
+from cuhlm.theory.uncertainty import Measure
+
+DRAFT = ToyEngine(vocab_size=VOCAB, seed=5, sharpness=2, noise=0.6)  # sharp enough for β to grow with u
+TARGET = ToyEngine(vocab_size=VOCAB, seed=5, sharpness=2)
+PROMPTS = [Prompt(str(number), text) for number, text in enumerate(("abc", "bcd", "cde", "hgf"))]
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    return calibrate(DRAFT, TARGET, PROMPTS, Plan("toy prompts", max_tokens=60))
+
+
+def test_the_numbers_are_those_of_the_measured_tokens(calibrated) -> None:
+    profile, tokens = calibrated
+    assert profile.rejection.a > 0
+    a, b = np.polyfit(tokens.u, tokens.beta, 1)
+    assert (profile.rejection.a, profile.rejection.b) == pytest.approx((a, b))
+    assert profile.delta == np.mean(tokens.below)
+    assert profile.risk_averse == pytest.approx(-b / a)
+    assert profile.risk_prone == pytest.approx((profile.delta - b) / a)
+    assert profile.provenance.n_tokens == len(tokens.u) == 240
+    assert profile.curve.share_at(0.5) == pytest.approx(np.mean(np.array(tokens.u) <= 0.5), abs=0.01)
+    assert 1 <= profile.k_star <= VOCAB
+
+
+def test_k_star_is_the_smallest_k_within_the_bound(calibrated) -> None:
+    profile, tokens = calibrated
+    assert tokens.bound.values[profile.k_star - 1] <= profile.vartheta
+    assert profile.k_star == 1 or tokens.bound.values[profile.k_star - 2] > profile.vartheta
+
+
+def test_the_same_plan_measures_the_same(calibrated) -> None:
+    again, _ = calibrate(DRAFT, TARGET, PROMPTS, Plan("toy prompts", max_tokens=60))
+    assert repr(again) == repr(calibrated[0])  # a share of no tokens is NaN, which equals nothing
+
+
+@pytest.mark.parametrize("measure", Measure)
+def test_every_measure_can_be_calibrated(measure: Measure) -> None:
+    plan = Plan("toy prompts", max_tokens=10)
+    profile, _ = calibrate(
+        DRAFT, TARGET, PROMPTS, replace(plan, uncertainty=replace(plan.uncertainty, measure=measure))
+    )
+    assert profile.uncertainty.measure is measure
+
+
+def test_progress_is_told(calibrated) -> None:
+    told: list[tuple[int, int]] = []
+    calibrate(DRAFT, TARGET, PROMPTS, Plan("toy", max_tokens=5), lambda *done: told.append(done))
+    assert told == [(number, 4) for number in range(5)]
+
+
+def test_too_few_tokens_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="4 calibration tokens are too few"):
+        calibrate(DRAFT, TARGET, PROMPTS, Plan("toy", max_tokens=1))
+
+
+def test_a_profile_survives_the_disk(calibrated, tmp_path: Path) -> None:
+    profile: Profile = calibrated[0]
+    undefined = replace(profile, risk_averse=float("nan"))
+    for number, saved in enumerate((profile, undefined)):
+        saved.save(tmp_path / f"{number}.json")
+        loaded = load_profile(tmp_path / f"{number}.json")
+        assert repr(loaded) == repr(saved)  # NaN is not equal to itself
+
+
+def test_a_profile_is_refused_for_another_pair_and_names_the_model(calibrated) -> None:
+    profile: Profile = calibrated[0]
+    profile.check_pair(DRAFT.card, TARGET.card)
+    with pytest.raises(ProfileError, match=r"for the draft 'toy-12-5-noise-0.6' .* the draft here is 'toy-12-5'"):
+        profile.check_pair(TARGET.card, TARGET.card)
+    with pytest.raises(ProfileError, match="for the target"):
+        profile.check_pair(DRAFT.card, DRAFT.card)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not a profile of format 1"),
+        ('{"format": 0}', "is not a profile of format 1"),
+        ('{"format": 1}', "is not a whole profile"),
+    ],
+)
+def test_a_file_that_is_no_profile_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "profile.json").write_text(text)
+    with pytest.raises(ProfileError, match=message):
+        load_profile(tmp_path / "profile.json")
+
+
+def test_a_profile_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ProfileError, match="cannot be read: No such file"):
+        load_profile("nowhere.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ('{"prompt": "a"}\n{"text": "b"}', "line 2, is no prompt"),
+        ("nonsense", "line 1, is no prompt"),
+        ('["prompt"]', "line 1, is no prompt"),
+    ],
+)
+def test_a_prompt_file_that_is_none_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "prompts.jsonl").write_text(text)
+    with pytest.raises(ConfigurationError, match=message):
+        read_prompts(tmp_path / "prompts.jsonl")
+
+
+def test_a_limit_takes_prompts_from_the_whole_file(tmp_path: Path) -> None:
+    (tmp_path / "prompts.jsonl").write_text("".join(f'{{"prompt": "{number}"}}\n' for number in range(10)))
+    assert [prompt.text for prompt in read_prompts(tmp_path / "prompts.jsonl", 3)] == ["0", "3", "6"]

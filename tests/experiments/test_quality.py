@@ -1,0 +1,76 @@
+"""The law a method draws from, and its distance from the target's."""
+
+import numpy as np
+import pytest
+from tests.toy_pair import PROMPT, VOCAB, answer, settings, toy_device
+
+from cuhlm.errors import ConfigurationError
+from cuhlm.experiments.quality import method_law, path_quality
+from cuhlm.messages import Sampling
+from cuhlm.methods import METHODS, DraftFrom
+from cuhlm.settings import Settings
+from cuhlm.testing import ToyEngine
+from cuhlm.theory.distributions import distribution
+from cuhlm.theory.quality import total_variation
+from cuhlm.theory.uncertainty import Measure
+
+DRAFT = ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6)
+TARGET = ToyEngine(vocab_size=VOCAB, seed=5)
+LOGITS = DRAFT.logits(PROMPT)
+X, Y = distribution(LOGITS, Sampling()), distribution(TARGET.logits(PROMPT), Sampling())
+
+
+def law(chosen: Settings) -> np.ndarray:
+    return method_law(chosen, LOGITS, X, Y)
+
+
+@pytest.mark.parametrize("draft_from", DraftFrom)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_law_sums_to_one(method: str, draft_from: DraftFrom) -> None:
+    assert law(settings(method, draft_from=draft_from)).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_methods_that_hand_every_token_to_the_target_have_its_law() -> None:
+    for chosen in (settings("remote"), settings("route", threshold=-1), settings("hlm", draft_from=DraftFrom.XHAT)):
+        assert total_variation(law(chosen), Y) < 1e-6
+
+
+def test_local_has_the_drafts_law() -> None:
+    assert total_variation(law(settings("local")), X) < 1e-6
+
+
+def test_finer_quantisation_brings_hlm_nearer_to_the_target() -> None:
+    distances = [total_variation(law(settings("hlm", b_prob=bits)), Y) for bits in (4, 8, 16)]
+    assert distances[0] > distances[1] > distances[2]
+    assert distances[2] < 1e-4
+
+
+def test_a_gate_on_the_token_can_be_further_from_the_target_than_the_draft_is() -> None:
+    # Likely drafts are skipped and unlikely ones redrawn, mostly as likely ones: the law gets too sharp.
+    never, some, always = (total_variation(law(settings("route", threshold=limit)), Y) for limit in (-1, 0.6, 1))
+    assert never < 1e-6
+    assert always == pytest.approx(total_variation(X, Y), abs=1e-6)
+    assert some > always
+
+
+def test_a_path_is_as_good_as_the_mean_of_its_positions() -> None:
+    chosen = settings("u-hlm", threshold=0.7)
+    with toy_device() as device:
+        tokens = answer(device, chosen, tokens=10).tokens
+    whole = path_quality(PROMPT, tokens, DRAFT, TARGET, chosen, Sampling(), VOCAB)
+    distances = []
+    for place in range(10):
+        history = [*PROMPT, *tokens[:place]]
+        x, y = (distribution(engine.logits(history), Sampling()) for engine in (DRAFT, TARGET))
+        distances.append(total_variation(method_law(chosen, DRAFT.logits(history), x, y), y))
+    assert whole.tv == pytest.approx(np.mean(distances))
+    assert whole.nll > 0
+
+
+def test_the_sampled_measure_has_no_law_in_closed_form_and_says_so() -> None:
+    from dataclasses import replace  # noqa: PLC0415
+
+    chosen = settings("u-hlm")
+    sampled = replace(chosen, uncertainty=replace(chosen.uncertainty, measure=Measure.SAMPLED))
+    with pytest.raises(ConfigurationError, match="calibrate with 'expected'"):
+        path_quality(PROMPT, (1, 2), DRAFT, TARGET, sampled, Sampling(), VOCAB)
