@@ -172,3 +172,12 @@ def test_a_draft_with_fewer_tokens_shares_those_it_has(link: GrpcLink) -> None:
     assert device.vocab_size == VOCAB - 2
     got = answer(device, settings("hlm"), tokens=50)
     assert max(got.tokens) < VOCAB - 2
+
+
+def test_two_links_of_one_process_count_their_own_bytes(address: str) -> None:
+    with closing(GrpcLink(address)) as one, closing(GrpcLink(address)) as other:
+        first = answer(Device(DRAFT, one), settings("hlm"), tokens=20)
+        second = answer(Device(DRAFT, other), settings("hlm"), tokens=20)
+        third = answer(Device(DRAFT, one), settings("hlm"), tokens=20)
+    counts = [[record.wire_bytes_up for record in got.records[1:]] for got in (first, second, third)]
+    assert all(0 < min(each) <= max(each) < 200 for each in counts)

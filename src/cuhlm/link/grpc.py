@@ -36,6 +36,10 @@ _OPTIONS = (
 )
 
 
+_COUNTED: set[str | None] = set()
+"""Sockets whose bytes some link of this process counts: two links may reach verifiers on the same port."""
+
+
 @dataclass(frozen=True, slots=True)
 class Security:
     """How a link proves who it is and whom it talks to.
@@ -67,7 +71,7 @@ class GrpcLink:
         self._security = security
         self._deadline_seconds = deadline_seconds
         self._channel = _channel(address, security)
-        self._known: set[str] = set(connections(self._port))
+        self._socket: str | None = None
 
     def describe(self) -> ModelCard:
         """The target's model card."""
@@ -97,13 +101,23 @@ class GrpcLink:
     def open(self, opening: Opening) -> LinkSession:
         """Begin a generation; see `Link.open`."""
         session = GrpcSession(self._channel, opening, self._security.token, self._address, self._deadline_seconds)
-        new = {name: descriptor for name, descriptor in connections(self._port).items() if name not in self._known}
-        session.count(next(iter(new.values()), None))
+        session.count(self._descriptor())
         return session
 
     def close(self) -> None:
         """Give the connection back."""
         self._channel.close()
+        _COUNTED.discard(self._socket)
+
+    def _descriptor(self) -> int | None:
+        """This channel's socket, once it is connected; None where it cannot be told from another program's part."""
+        sockets = connections(self._port)
+        if self._socket not in sockets:
+            _COUNTED.discard(self._socket)
+            new = sockets.keys() - _COUNTED
+            self._socket = new.pop() if len(new) == 1 else None
+            _COUNTED.add(self._socket)
+        return sockets.get(self._socket) if self._socket else None
 
 
 class GrpcSession:
@@ -118,6 +132,8 @@ class GrpcSession:
         self._inbox: queue.SimpleQueue[pb.Reply | CuhlmError] = queue.SimpleQueue()
         self._descriptor: int | None = None
         self._before = Traffic()
+        self._asked = Block(0, ())
+        self._vocab_size = opening.vocab_size
         call = channel.stream_stream(
             GENERATE, request_serializer=pb.Request.SerializeToString, response_deserializer=pb.Reply.FromString
         )
@@ -135,6 +151,7 @@ class GrpcSession:
 
     def send(self, block: Block) -> None:
         """Hand a block over."""
+        self._asked = block
         self._outbox.put(pb.Request(block=block_to_wire(block)))
 
     def receive(self, timeout_seconds: float | None) -> Verdict | None:
@@ -145,7 +162,7 @@ class GrpcSession:
             if timeout_seconds is None:
                 raise
             return None
-        return verdict_from_wire(reply.verdict)
+        return checked_verdict(verdict_from_wire(reply.verdict), self._asked, self._vocab_size)
 
     def traffic(self) -> Traffic:
         """Bytes on the socket since the session began; nothing where the system cannot say."""
@@ -206,6 +223,27 @@ def _channel(address: str, security: Security) -> grpc.Channel:
             "expected a PEM file"
         ) from error
     return grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=root), options=_OPTIONS)
+
+
+def checked_verdict(verdict: Verdict, asked: Block, vocab_size: int) -> Verdict:
+    """Refuse a verdict that does not answer the block.
+
+    Raises:
+        ProtocolError: the verifier does not keep to the protocol.
+    """
+    replaced = verdict.token is not None
+    fits = (
+        asked.position <= verdict.position < asked.position + max(1, asked.generate)
+        and 0 <= verdict.accepted <= len(asked.drafted)
+        and replaced == (verdict.accepted < len(asked.drafted) or not asked.drafted)
+        and (verdict.token is None or verdict.token < vocab_size)
+    )
+    if not fits:
+        raise ProtocolError(
+            f"the verifier answered {verdict} to a block at position {asked.position} with {len(asked.drafted)} "
+            "drafted tokens; expected a verdict on it; use a verifier of the same version"
+        )
+    return verdict
 
 
 def _translated(error: grpc.RpcError, address: str, deadline_seconds: float) -> CuhlmError:
