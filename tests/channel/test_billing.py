@@ -3,20 +3,22 @@
 from contextlib import closing
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from tests.toy_pair import settings
 
 from cuhlm.channel.billing import bill
 from cuhlm.channel.clock import VirtualClock
-from cuhlm.channel.compute import MEASURED, ComputeTable, find_compute
+from cuhlm.channel.compute import COMPUTE_TABLES, MEASURED, ComputeTable, find_compute
 from cuhlm.channel.presets import Channel, find_channel
-from cuhlm.channel.rates import FixedRate
-from cuhlm.device.device import Device, Request, collect
+from cuhlm.channel.rates import FixedRate, TraceRate
+from cuhlm.device.device import Answer, Device, Request, collect
 from cuhlm.device.ending import Limits
 from cuhlm.errors import ConfigurationError
 from cuhlm.link.in_process import InProcessLink
 from cuhlm.link.simulated import SimulatedLink
 from cuhlm.messages import Fate
+from cuhlm.methods import METHODS
 from cuhlm.records import Stages, TokenRecord
 from cuhlm.testing import ToyEngine
 from cuhlm.verifier.host import Verifier
@@ -94,14 +96,45 @@ def test_an_empty_answer_costs_nothing() -> None:
     assert bill([], CHANNEL, MEASURED).total_seconds == 0
 
 
-@pytest.mark.parametrize("method", ["local", "remote", "hlm", "u-hlm", "rand-hlm", "cu-hlm", "cu-hlm-offline", "route"])
-@pytest.mark.parametrize("compute", ["measured", "free", "phone-1b-server-7b"])
-def test_the_bill_is_the_time_that_the_simulated_driver_takes(method: str, compute: str) -> None:
-    channel, table, clock = find_channel("paper:rtt_ms=30"), find_compute(compute), VirtualClock()
+FADING = find_channel("paper:bandwidth_hz=1e4:rtt_ms=30")
+TRACE = Channel("drive", TraceRate(np.array([0.0, 0.2, 0.5]), np.array([0.01, 0.0, 0.002])), 0.03, "made up")
+
+
+def simulated(method: str, channel: Channel, table: ComputeTable) -> tuple[Answer, float]:
+    """An answer of 30 tokens, and the virtual seconds that the driver and the link counted."""
+    clock = VirtualClock()
     target, draft = ToyEngine(vocab_size=12, seed=5), ToyEngine(vocab_size=12, seed=5, noise=0.6)
     with closing(Verifier(target, max_sessions=1)) as verifier:
         device = Device(draft, SimulatedLink(InProcessLink(verifier), channel, table, clock))
         request = Request((1, 2, 3), limits=Limits(30))
         answer = collect(device.generate_simulated(settings(method), request, clock=clock, compute=table))
     assert len(answer.records) == 30
-    assert clock.now == pytest.approx(bill(answer.records, channel, table).total_seconds, rel=1e-6, abs=1e-9)
+    return answer, clock.now
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("compute", COMPUTE_TABLES)
+@pytest.mark.parametrize("channel", [FADING, TRACE], ids=["fading", "trace"])
+def test_the_bill_is_the_time_that_the_simulated_driver_takes(channel: Channel, method: str, compute: str) -> None:
+    answer, seconds = simulated(method, channel, find_compute(compute))
+    assert seconds == pytest.approx(bill(answer.records, channel, find_compute(compute)).total_seconds, rel=1e-9)
+
+
+@pytest.mark.parametrize("channel", [FADING, TRACE], ids=["fading", "trace"])
+def test_the_bill_of_another_trace_or_of_another_channel_is_another(channel: Channel) -> None:
+    # So that the equality above is no accident: the channel rules these times, at any rate it meets.
+    free = find_compute("free")
+    answer, seconds = simulated("hlm", channel, free)
+    other = replace(answer.records[7], payload_bits=answer.records[7].payload_bits + 8)
+    for records, carrier in (
+        ((*answer.records[:7], other, *answer.records[8:]), channel),
+        (answer.records, FADING if channel is TRACE else TRACE),
+        (answer.records, replace(channel, round_trip_seconds=0.031)),
+    ):
+        assert abs(bill(records, carrier, free).total_seconds - seconds) > 1e-4
+
+
+def test_remote_pays_the_network_once_and_the_target_for_every_token() -> None:
+    answer, seconds = simulated("remote", TRACE, find_compute("phone-1b-server-7b"))
+    assert [record.transmitted for record in answer.records] == [True] + [False] * 29
+    assert seconds == pytest.approx(0.03 + 30 * 0.015)

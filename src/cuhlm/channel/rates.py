@@ -82,8 +82,19 @@ class ShannonRate:
     def bits_per_second(self, index: int) -> float:
         """The rate that transmission `index` finds."""
         gain = float(exponentials(self.seed, index, 1, Purpose.FADING)[0]) if self.rayleigh else 1.0
-        # log1p: in a fade below 1e-16 the plain 1 + SNR·|h|² is 1, and its logarithm 0.
-        return self.bandwidth_hz * math.log1p(10 ** (self.snr_db / 10) * gain) / math.log(2)
+        return capacity(self.bandwidth_hz, self.snr_db, gain)
+
+
+def capacity(bandwidth_hz: float, snr_db: float, gain: float) -> float:
+    """W·log2(1 + SNR·|h|²), bits per second.
+
+    Args:
+        bandwidth_hz: W, above 0.
+        snr_db: SNR in decibels.
+        gain: |h|², above 0.
+    """
+    # log1p: in a fade below 1e-16 the plain 1 + SNR·|h|² is 1, and its logarithm 0.
+    return bandwidth_hz * math.log1p(10 ** (snr_db / 10) * gain) / math.log(2)
 
 
 class TraceRate:
