@@ -3,19 +3,19 @@
     python benchmarks/quantisers.py [--positions 120] [--json]
 
 The built-in draft reads on through its own sampled text (T = 1), and the built-in target reads the same text. At each
-position the k largest entries of x are quantised with each table, by the same mass-keeping rounding, and rebuilt.
+position the k largest entries of x are quantised with each table, each rounding (`kept`: as `quantise` does, so that
+their mass is kept; `nearest`: each to its nearest level, divided by their sum where that is above 1), and rebuilt.
 `error` is Σ|x̂ quantised − x̂ exact|, mean and 95th percentile; `acceptance` is the mean of 1 − TV with y, quantised
 minus exact, in percent.
 """
 
 import argparse
 import json
-import platform
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
+from itertools import product
 
 import numpy as np
+from reporting import machine
 from rich.console import Console
 from rich.table import Table
 
@@ -37,9 +37,9 @@ TEMPERATURES = (1.0, 0.7)
 SHARE = np.arange(256) / 255
 
 
-def logarithmic(octaves: int) -> np.ndarray:
-    """0, and 255 levels from 2^−octaves to 1 in equal ratios."""
-    return np.concatenate(([0.0], 2.0 ** -(octaves * np.arange(254, -1, -1) / 254)))
+def logarithmic(nepers: int) -> np.ndarray:
+    """0, and 255 levels from e^−nepers to 1 in equal ratios."""
+    return np.concatenate(([0.0], np.exp(-nepers * np.arange(254, -1, -1) / 254)))
 
 
 TABLES = {
@@ -48,12 +48,19 @@ TABLES = {
     "cubes": LEVELS[8],
     "fourth powers": SHARE**4,
     "fifth powers": SHARE**5,
-    "logarithmic from 2^−12": logarithmic(12),
-    "logarithmic from 2^−16": logarithmic(16),
-    "logarithmic from 2^−20": logarithmic(20),
-    "logarithmic from 2^−24": logarithmic(24),
-    "logarithmic from 2^−28": logarithmic(28),
+    "logarithmic from e^−10": logarithmic(10),
+    "logarithmic from e^−12": logarithmic(12),
+    "logarithmic from e^−16": logarithmic(16),
+    "logarithmic from e^−20": logarithmic(20),
 }
+
+
+def nearest(kept: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """The code of the nearest level of each entry."""
+    return np.searchsorted((table[1:] + table[:-1]) / 2, kept)
+
+
+ROUNDINGS = {"kept": quantise, "nearest": nearest}
 
 
 def logits(positions: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -77,20 +84,22 @@ def logits(positions: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def measure(
     rows: list[tuple[np.ndarray, np.ndarray]], temperature: float
 ) -> dict[str, dict[int, list[tuple[float, float]]]]:
-    """(error, change of acceptance) of each position, by table and k."""
-    results: dict[str, dict[int, list[tuple[float, float]]]] = {name: {} for name in TABLES}
+    """(error, change of acceptance) of each position, by table and rounding, and by k."""
+    results: dict[str, dict[int, list[tuple[float, float]]]] = {}
     for draft_logits, target_logits in rows:
         x = distribution(draft_logits, Sampling(temperature=temperature))
         y = distribution(target_logits, Sampling(temperature=temperature))
         for k in (8, 30, 300, x.size):
             indices, kept = top_k(x, k)
             exact = reconstruct(indices, kept, x.size).astype(np.float64)
-            for name, table in TABLES.items():
-                values = table[quantise(kept.astype(np.float64), table)]
-                values /= values.sum() if k == x.size else 1
+            for (name, table), (rounding, rounded) in product(TABLES.items(), ROUNDINGS.items()):
+                values = table[rounded(kept.astype(np.float64), table)]
+                values /= values.sum() if k == x.size else max(1.0, values.sum())
                 law = reconstruct(indices, values.astype(np.float32), x.size).astype(np.float64)
                 change = np.minimum(law, y).sum() - np.minimum(exact, y).sum()
-                results[name].setdefault(k, []).append((float(np.abs(law - exact).sum()), float(change)))
+                results.setdefault(f"{name}, {rounding}", {}).setdefault(k, []).append(
+                    (float(np.abs(law - exact).sum()), float(change))
+                )
     return results
 
 
@@ -101,18 +110,6 @@ def summary(pairs: list[tuple[float, float]]) -> dict[str, float]:
         "p95_error": float(np.quantile(errors, 0.95)),
         "acceptance_change": float(changes.mean()),
         "n": len(pairs),
-    }
-
-
-def machine() -> dict[str, str]:
-    cpuinfo = Path("/proc/cpuinfo")
-    models = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return {
-        "processor": f"{models[0]} × {len(models)}" if models else platform.processor(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "commit": commit.stdout.strip() or "unknown",
     }
 
 
@@ -137,8 +134,8 @@ def main() -> None:
             title=f"T = {temperature}, n = {len(rows)} positions: error × 1000 mean / 95 %, acceptance in %",
             caption=str(machine()),
         )
-        table.add_column("levels")
-        for k in by_name["linear"]:
+        table.add_column("levels, rounding")
+        for k in by_name["linear, kept"]:
             table.add_column(f"k = {k}", justify="right", no_wrap=True)
         for name, by_k in by_name.items():
             cells = (

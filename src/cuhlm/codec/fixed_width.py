@@ -109,9 +109,9 @@ def _unpacked(payload: Payload, vocab_size: int) -> tuple[Indices, Codes]:
 
 
 def _bits(values: npt.NDArray[np.integer], width: int) -> Bits:
-    """The `width` lowest bits of each value, most significant first, one bit an element."""
-    shifts = np.arange(width - 1, -1, -1)
-    return ((values[:, None] >> shifts) & 1).astype(np.uint8).ravel()
+    """The `width` lowest bits of each value below 2^32, most significant first, one bit an element."""
+    bytes_of_each = values.astype(">u4").view(np.uint8).reshape(-1, 4)
+    return np.unpackbits(bytes_of_each, axis=1)[:, 32 - width :].ravel()
 
 
 def _values(bits: Bits, width: int) -> Codes:
