@@ -2,14 +2,16 @@
 
 **The levels** are cubes: code c stands for (c / n)³, where n is the highest code. 0 and 1 are exact. The gaps between
 levels narrow towards 0, where most entries lie, and are still small near 1, where most mass lies. Chosen by
-measurement on a real draft's distributions (`benchmarks/quantisers.py`, 240 positions, T = 1 and 0.7). Mean Σ|·| by
-which 8 bits move x̂, over both temperatures:
+measurement on a real draft's distributions (`benchmarks/quantisers.py`, 120 positions, T = 1 and 0.7). Mean Σ|·| by
+which 8 bits move x̂, at the two temperatures:
 
     levels                    k = 8             k = 30            k = 300           k = |V|
-    cubes                     0.005 to 0.008    0.007 to 0.009    0.012 to 0.013    0.014 to 0.028
-    fourth powers             0.006 to 0.009    0.008 to 0.010    0.012             0.012 to 0.020
-    logarithmic from 2^−16    0.010 to 0.019    0.012 to 0.020    0.014 to 0.021    0.025 to 0.044
-    linear                    0.011             0.034             0.13 to 0.24      0.16 to 0.46
+    cubes                     0.004 to 0.006    0.006 to 0.007    0.010 to 0.012    0.012 to 0.027
+    fourth powers             0.005 to 0.007    0.006 to 0.008    0.010             0.011 to 0.018
+    logarithmic from e^−12    0.009 to 0.014    0.010 to 0.015    0.012 to 0.015    0.018 to 0.027
+    logarithmic from e^−16    0.011 to 0.021    0.012 to 0.021    0.015 to 0.022    0.017 to 0.019
+    linear                    0.011             0.032 to 0.033    0.12 to 0.23      0.16 to 0.47
+    cubes, nearest rounding   0.004 to 0.006    0.007 to 0.008    0.011 to 0.013    0.011 to 0.027
 
 With cubes the acceptance 1 − TV(x̂, y) changed by less than 0.1 % in each of these cases.
 
@@ -18,9 +20,9 @@ in whatever order a processor adds; and a cube takes no logarithm or power that 
 device and verifier rebuild the same x̂ to the bit.
 
 **Rounding keeps the mass.** Each probability goes to its nearest level; then some go to the other neighbour, those
-with the widest gaps first, until the decoded sum meets the true one from below. What the decoder spreads over the
-entries that were not sent is then the mass that was not sent, not rounding error. Where one entry holds nearly
-everything and few others can make up for its rounding, up to its gap (at most 1.2 % with 8 bits) stays missing.
+nearest to a tie first, until the decoded sum meets the true one from below. What the decoder spreads over the entries
+that were not sent is then the mass that was not sent, not rounding error, and no sum is above 1. Where one entry holds
+nearly everything and few others can make up for its rounding, up to its gap (at most 1.2 % with 8 bits) stays missing.
 """
 
 import numpy as np
@@ -61,27 +63,40 @@ def quantise(kept: Floats, table: Floats) -> Codes:
     below = np.searchsorted(table, kept, side="right") - 1
     above = np.minimum(below + 1, table.size - 1)
     low = table[below]
-    gap = table[above] - low
-    up = kept - low > gap / 2
-    missing = min(1.0, float(kept.sum())) - float(low.sum() + gap[up].sum())
-    _balance(up, gap, missing, may_rise=kept > low)
+    gap, rest = table[above] - low, kept - low
+    up = rest > gap / 2
+    excess = float(low.sum() + gap[up].sum()) - min(1.0, float(kept.sum()))
+    if excess > 0:
+        excess = _turned(up, up.copy(), gap, rest, excess)
+        excess = _lowered(up, gap, excess)
+    _turned(up, ~up & (rest > 0), gap, rest, -excess)
     codes = np.where(up, above, below)
     codes[::-1].sort()  # of entries between the same two levels the largest go up: each code still encloses its entry
     return codes
 
 
-def _balance(up: Mask, gap: Floats, missing: float, may_rise: Mask) -> None:
-    """Turn roundings around until what is missing from the sum is next to nothing, and not negative; changes `up`."""
+def _turned(up: Mask, candidates: Mask, gap: Floats, rest: Floats, amount: float) -> float:
+    """Turn `candidates` around in `up`, as many as fit into `amount`, nearest to a tie first; what is left of it."""
     for _ in range(_MAX_PASSES):
-        candidates = np.flatnonzero(up if missing < 0 else ~up & may_rise & (gap <= missing))
-        if candidates.size == 0:
-            return
-        order = candidates[np.argsort(-gap[candidates], kind="stable")]
+        fitting = np.flatnonzero(candidates & (gap <= amount))
+        if fitting.size == 0:
+            break
+        order = fitting[np.argsort(np.abs(rest[fitting] / gap[fitting] - 0.5), kind="stable")]
         moved = np.cumsum(gap[order])
-        if missing < 0:  # as many as it takes
-            count = min(order.size, 1 + int(np.searchsorted(moved, -missing, side="left")))
-            missing += float(moved[count - 1])
-        else:  # as many as fit
-            count = int(np.searchsorted(moved, missing, side="right"))
-            missing -= float(moved[count - 1])
+        count = int(np.searchsorted(moved, amount, side="right"))
         up[order[:count]] ^= True
+        candidates[order[:count]] = False
+        amount -= float(moved[count - 1])
+    return amount
+
+
+def _lowered(up: Mask, gap: Floats, excess: float) -> float:
+    """Round down as many of the narrowest gaps as it takes to remove `excess`; what is left of it, at most 0."""
+    raised = np.flatnonzero(up)
+    if excess <= 0 or raised.size == 0:
+        return min(0.0, excess)
+    order = raised[np.argsort(gap[raised], kind="stable")]
+    moved = np.cumsum(gap[order])
+    count = min(order.size, 1 + int(np.searchsorted(moved, excess, side="left")))
+    up[order[:count]] = False
+    return min(0.0, excess - float(moved[count - 1]))
