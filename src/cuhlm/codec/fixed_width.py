@@ -18,7 +18,7 @@ from cuhlm.theory.truncation import Indices, payload_bits, reconstruct
 
 Bits = npt.NDArray[np.uint8]
 
-SUM_TOLERANCE = 1e-6
+SUM_TOLERANCE = 1e-5
 """Probabilities may sum to this much over 1: the sums of float32 distributions do."""
 
 
