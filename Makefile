@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS := never
 .DELETE_ON_ERROR:
 
 demo: setup
-	$(BIN)/cuhlm demo $(DEMO)
+	@$(BIN)/cuhlm demo $(DEMO)
 
 test: setup
 	$(BIN)/pytest $(TEST)

@@ -141,8 +141,12 @@ class GrpcSession:
         self._call = call(iter(self._outbox.get, None), metadata=metadata)
         threading.Thread(target=self._receive_all, name="cuhlm-link", daemon=True).start()
         self._outbox.put(pb.Request(open=opening_to_wire(opening)))
-        if self._next(deadline_seconds).WhichOneof("kind") != "opened":
-            raise ProtocolError(f"{address} answered an opening with something else; is it a cuhlm verifier?")
+        try:
+            if self._next(deadline_seconds).WhichOneof("kind") != "opened":
+                raise ProtocolError(f"{address} answered an opening with something else; is it a cuhlm verifier?")
+        except CuhlmError:
+            self.close()  # or gRPC's sending thread would wait for ever
+            raise
 
     def count(self, descriptor: int | None) -> None:
         """Count the bytes of the connection behind `descriptor` from here on."""
