@@ -1,5 +1,6 @@
 """The command line: one file per command, no logic. A `CuhlmError` is one line and exit code 2."""
 
+import os
 import sys
 
 import typer
@@ -26,6 +27,7 @@ for command in (demo, generate, verifier, calibrate, describe):
 
 def main() -> None:
     """Run the command line."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its errors are translated; its own log would stand beside them
     try:
         app()
     except CuhlmError as error:
