@@ -3,7 +3,10 @@
 import dataclasses
 import json
 import math
+import reprlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +159,7 @@ def load_profile(path: str | Path) -> Profile:
     """Read a profile.
 
     Raises:
-        ProfileError: the file is missing, is no profile, or one of another format.
+        ProfileError: the file is missing, is no profile, one of another format, or holds a number out of range.
     """
     path = Path(path)
     try:
@@ -170,26 +173,60 @@ def load_profile(path: str | Path) -> Profile:
     if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
         raise ProfileError(f"{path} is not a profile of format {FORMAT}; make it anew with `cuhlm calibrate`")
     try:
-        return _profile(fields)
-    except (TypeError, KeyError, ValueError, ConfigurationError) as error:
+        profile = _profile(fields)
+    except (AttributeError, TypeError, KeyError, ValueError, ConfigurationError) as error:
         raise ProfileError(f"{path} is not a whole profile ({error}); make it anew with `cuhlm calibrate`") from error
+    for name, value, holds, expected in _expectations(profile):
+        if not holds:
+            raise ProfileError(
+                f"{path}: {name} is {reprlib.repr(value)}; expected {expected}; make it anew with `cuhlm calibrate`"
+            )
+    return profile
 
 
 def _profile(fields: dict[str, Any]) -> Profile:
-    curve = {
-        name: tuple(math.nan if v is None else float(v) for v in values) for name, values in fields["curve"].items()
-    }
     uncertainty = fields["uncertainty"] | {"measure": Measure(fields["uncertainty"]["measure"])}
+    curve = {name: tuple(map(_number, values)) for name, values in fields["curve"].items()}
+    rejection: dict[str, Any] = {
+        name: value if name == "n" else _number(value) for name, value in fields["rejection"].items()
+    }
     parts = {
         "uncertainty": UncertaintySettings(**uncertainty),
-        "rejection": RejectionModel(**fields["rejection"]),
+        "rejection": RejectionModel(**rejection),
         "curve": RiskCurve(**curve),
         "provenance": Provenance(**fields["provenance"]),
     }
-    numbers = {
-        name: math.nan if fields[name] is None else float(fields[name]) for name in ("risk_averse", "risk_prone")
-    }
+    numbers = {name: _number(fields[name]) for name in ("delta", "risk_averse", "risk_prone", "vartheta")}
     return Profile(**(fields | parts | numbers))
+
+
+def _number(value: Any) -> float:
+    """A JSON number; null stands for NaN."""
+    return math.nan if value is None else float(value)
+
+
+def _expectations(profile: Profile) -> Iterator[tuple[str, object, bool, str]]:
+    """What must hold of the values that a gate or a truncation computes with: (name, value, holds, expected)."""
+    for name in ("draft_name", "draft_fingerprint", "target_name", "target_fingerprint", "vocab_fingerprint"):
+        value = getattr(profile, name)
+        yield name, value, isinstance(value, str), "a string"
+    for name, value in (("rejection.a", profile.rejection.a), ("rejection.b", profile.rejection.b)):
+        yield name, value, math.isfinite(value), "a number"
+    for name, count in (("k_star", profile.k_star), ("uncertainty.perturbations", profile.uncertainty.perturbations)):
+        yield name, count, type(count) is int and count >= 1, "a whole number, 1 or more"
+    yield "delta", profile.delta, 0 <= profile.delta <= 1, "a number from 0 to 1"
+    yield "vartheta", profile.vartheta, 0 <= profile.vartheta < math.inf, "a number, 0 or more"
+    curve = profile.curve
+    points = len(curve.threshold)
+    ascends = points > 0 and all(low < high for low, high in pairwise(curve.threshold))
+    yield "curve.threshold", curve.threshold, ascends, "ascending numbers"
+    betas = tuple(beta for beta in curve.skipped_beta if not math.isnan(beta))  # NaN where nothing is skipped
+    for name, shares, known in (
+        ("skipped_share", curve.skipped_share, curve.skipped_share),
+        ("skipped_beta", curve.skipped_beta, betas),
+    ):
+        fits = len(shares) == points and all(0 <= share <= 1 for share in known)
+        yield f"curve.{name}", shares, fits, f"{points} numbers from 0 to 1, one per threshold"
 
 
 def _without_nan(value: Any) -> Any:

@@ -89,26 +89,6 @@ def test_a_profile_is_refused_for_another_pair_and_names_the_model(calibrated) -
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is not JSON"),
-        ("[]", "is not a profile of format 1"),
-        ('{"format": 0}', "is not a profile of format 1"),
-        ('{"format": 1}', "is not a whole profile"),
-    ],
-)
-def test_a_file_that_is_no_profile_is_refused(text: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "profile.json").write_text(text)
-    with pytest.raises(ProfileError, match=message):
-        load_profile(tmp_path / "profile.json")
-
-
-def test_a_profile_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ProfileError, match="cannot be read: No such file"):
-        load_profile("nowhere.json")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
         ("", "is empty"),
         ('{"prompt": "a"}\n{"text": "b"}', "line 2, is no prompt"),
         ("nonsense", "line 1, is no prompt"),
