@@ -1,35 +1,118 @@
 """What the gRPC link refuses of a verifier that does not keep to the protocol."""
 
-import pytest
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import replace
 
+import grpc
+import pytest
+from tests.toy_pair import PROMPT, VOCAB, settings
+
+from cuhlm.device.device import Device, Request
+from cuhlm.device.ending import Limits
 from cuhlm.errors import ProtocolError
-from cuhlm.link.grpc import checked_verdict
+from cuhlm.link.grpc import GrpcLink, checked_verdict
 from cuhlm.messages import Block, Payload, Verdict
+from cuhlm.testing import ToyEngine
+from cuhlm.wire import verifier_pb2 as pb
+from cuhlm.wire.convert import card_to_wire, verdict_to_wire
+from cuhlm.wire.service import SERVICE
 
 DRAFTED = Block(5, (), (3,), (Payload(b"", 1, 8, 12),))
 ALONE = Block(5, (), generate=3)
+ACCEPTS = Verdict(5, 1, None, (0.25,), 0.01, 0.001)
 
 
 @pytest.mark.parametrize(
-    ("verdict", "asked"),
-    [(Verdict(5, 1, None), DRAFTED), (Verdict(5, 0, 7), DRAFTED), (Verdict(5, 0, 7), ALONE), (Verdict(7, 0, 7), ALONE)],
-)
-def test_a_verdict_that_answers_the_block_is_taken(verdict: Verdict, asked: Block) -> None:
-    assert checked_verdict(verdict, asked, vocab_size=12) is verdict
-
-
-@pytest.mark.parametrize(
-    ("verdict", "asked"),
+    ("verdict", "asked", "streamed"),
     [
-        (Verdict(4, 1, None), DRAFTED),
-        (Verdict(5, 2, None), DRAFTED),
-        (Verdict(5, 0, None), DRAFTED),
-        (Verdict(5, 1, 7), DRAFTED),
-        (Verdict(5, 0, 12), DRAFTED),
-        (Verdict(5, 0, None), ALONE),
-        (Verdict(8, 0, 7), ALONE),
+        (ACCEPTS, DRAFTED, 0),
+        (Verdict(5, 1, None), DRAFTED, 0),
+        (Verdict(5, 0, 7, (1.0,)), DRAFTED, 0),
+        (Verdict(5, 0, 0), ALONE, 0),
+        (Verdict(7, 0, 11), ALONE, 2),
     ],
 )
-def test_a_verdict_that_does_not_is_refused(verdict: Verdict, asked: Block) -> None:
+def test_a_verdict_that_answers_the_block_is_taken(verdict: Verdict, asked: Block, streamed: int) -> None:
+    assert checked_verdict(verdict, asked, streamed, vocab_size=12) is verdict
+
+
+@pytest.mark.parametrize(
+    ("verdict", "asked", "streamed"),
+    [
+        (Verdict(4, 1, None), DRAFTED, 0),  # another position
+        (Verdict(5, 2, None), DRAFTED, 0),  # more accepted than drafted
+        (Verdict(5, 0, None), DRAFTED, 0),  # a rejection without a token in its place
+        (Verdict(5, 1, 7), DRAFTED, 0),  # a token too many
+        (Verdict(5, 0, 12), DRAFTED, 0),  # outside the vocabulary
+        (Verdict(5, 0, None), ALONE, 0),  # no token
+        (Verdict(8, 0, 7), ALONE, 3),  # one more than was asked for
+        (Verdict(5, 0, 7), ALONE, 1),  # a token twice
+        (Verdict(7, 0, 7), ALONE, 1),  # a token left out
+        (replace(ACCEPTS, betas=(0.2, 0.2)), DRAFTED, 0),
+        (replace(ACCEPTS, betas=(float("nan"),)), DRAFTED, 0),
+        (replace(ACCEPTS, betas=(1.5,)), DRAFTED, 0),
+        (replace(ACCEPTS, target_seconds=float("inf")), DRAFTED, 0),
+        (replace(ACCEPTS, verify_seconds=-1.0), DRAFTED, 0),
+    ],
+)
+def test_a_verdict_that_does_not_is_refused(verdict: Verdict, asked: Block, streamed: int) -> None:
     with pytest.raises(ProtocolError, match="expected a verdict on it"):
-        checked_verdict(verdict, asked, vocab_size=12)
+        checked_verdict(verdict, asked, streamed, vocab_size=12)
+
+
+@contextmanager
+def bad_verifier(*replies: pb.Reply) -> Iterator[str]:
+    """A gRPC server that answers the first block of a session with `replies`; yields its address."""
+
+    def generate(requests: Iterator[pb.Request], _context: grpc.ServicerContext) -> Iterator[pb.Reply]:
+        next(requests)
+        yield pb.Reply(opened=pb.Opened())
+        next(requests)
+        yield from replies
+        yield from (pb.Reply() for _ in requests)  # stays until the device goes
+
+    card = card_to_wire(ToyEngine(vocab_size=VOCAB, seed=5).card)
+    describe = grpc.unary_unary_rpc_method_handler(
+        lambda *_: card, pb.DescribeRequest.FromString, pb.ModelCard.SerializeToString
+    )
+    stream = grpc.stream_stream_rpc_method_handler(generate, pb.Request.FromString, pb.Reply.SerializeToString)
+    server = grpc.server(ThreadPoolExecutor(2))
+    calls = {"Describe": describe, "Generate": stream}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, calls),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(0).wait()
+
+
+def _reply(verdict: Verdict) -> pb.Reply:
+    return pb.Reply(verdict=verdict_to_wire(verdict))
+
+
+@pytest.mark.parametrize(
+    ("method", "replies", "stand"),
+    [
+        ("hlm", [_reply(Verdict(3, 0, None))], []),
+        ("hlm", [_reply(Verdict(3, 2, None))], []),
+        ("hlm", [_reply(Verdict(3, 0, VOCAB))], []),
+        ("hlm", [_reply(Verdict(4, 1, None))], []),
+        ("hlm", [pb.Reply(opened=pb.Opened())], []),
+        ("hlm", [_reply(Verdict(3, 0, 7)), _reply(Verdict(3, 0, 8))], [7]),  # two verdicts on one block
+        ("remote", [_reply(Verdict(3, 0, 7)), _reply(Verdict(3, 0, 7))], [7]),
+        ("remote", [_reply(Verdict(3, 0, 7)), _reply(Verdict(5, 0, 7))], [7]),
+    ],
+)
+def test_a_bad_verdict_ends_the_generation_and_no_token_of_it_stands(
+    method: str, replies: list[pb.Reply], stand: list[int]
+) -> None:
+    tokens: list[int] = []
+    with bad_verifier(*replies) as address, closing(GrpcLink(address, deadline_seconds=5)) as link:
+        device = Device(ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6), link)
+        generation = device.generate(settings(method), Request(PROMPT, limits=Limits(9)))
+        with pytest.raises(ProtocolError, match="expected a verdict on it"):
+            tokens.extend(emit.record.token for emit in generation)
+    assert tokens == stand

@@ -5,6 +5,7 @@ here waits longer than the link's deadline: a verifier that is killed ends the s
 silent is noticed by the deadline.
 """
 
+import math
 import queue
 import threading
 from dataclasses import dataclass
@@ -133,6 +134,7 @@ class GrpcSession:
         self._descriptor: int | None = None
         self._before = Traffic()
         self._asked = Block(0, ())
+        self._streamed = 0
         self._vocab_size = opening.vocab_size
         call = channel.stream_stream(
             GENERATE, request_serializer=pb.Request.SerializeToString, response_deserializer=pb.Reply.FromString
@@ -155,7 +157,7 @@ class GrpcSession:
 
     def send(self, block: Block) -> None:
         """Hand a block over."""
-        self._asked = block
+        self._asked, self._streamed = block, 0
         self._outbox.put(pb.Request(block=block_to_wire(block)))
 
     def receive(self, timeout_seconds: float | None) -> Verdict | None:
@@ -166,7 +168,9 @@ class GrpcSession:
             if timeout_seconds is None:
                 raise
             return None
-        return checked_verdict(verdict_from_wire(reply.verdict), self._asked, self._vocab_size)
+        verdict = checked_verdict(verdict_from_wire(reply.verdict), self._asked, self._streamed, self._vocab_size)
+        self._streamed += self._asked.generate > 1
+        return verdict
 
     def traffic(self) -> Traffic:
         """Bytes on the socket since the session began; nothing where the system cannot say."""
@@ -229,23 +233,34 @@ def _channel(address: str, security: Security) -> grpc.Channel:
     return grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=root), options=_OPTIONS)
 
 
-def checked_verdict(verdict: Verdict, asked: Block, vocab_size: int) -> Verdict:
+def checked_verdict(verdict: Verdict, asked: Block, streamed: int, vocab_size: int) -> Verdict:
     """Refuse a verdict that does not answer the block.
+
+    Args:
+        verdict: as the verifier sent it.
+        asked: the block it answers.
+        streamed: tokens that have come of the several that `asked` lets the verifier make alone.
+        vocab_size: tokens both models share.
 
     Raises:
         ProtocolError: the verifier does not keep to the protocol.
     """
     replaced = verdict.token is not None
     fits = (
-        asked.position <= verdict.position < asked.position + max(1, asked.generate)
+        verdict.position == asked.position + streamed
+        and streamed < max(1, asked.generate)
         and 0 <= verdict.accepted <= len(asked.drafted)
         and replaced == (verdict.accepted < len(asked.drafted) or not asked.drafted)
-        and (verdict.token is None or verdict.token < vocab_size)
+        and (verdict.token is None or 0 <= verdict.token < vocab_size)
+        and len(verdict.betas) <= min(len(asked.drafted), verdict.accepted + 1)
+        and all(0 <= beta <= 1 for beta in verdict.betas)  # a NaN ends here too
+        and all(0 <= seconds < math.inf for seconds in (verdict.target_seconds, verdict.verify_seconds))
     )
     if not fits:
         raise ProtocolError(
             f"the verifier answered {verdict} to a block at position {asked.position} with {len(asked.drafted)} "
-            "drafted tokens; expected a verdict on it; use a verifier of the same version"
+            f"drafted tokens, where position {asked.position + streamed} is next; expected a verdict on it; "
+            "use a verifier of the same version"
         )
     return verdict
 
