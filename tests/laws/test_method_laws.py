@@ -1,9 +1,11 @@
 """Whole methods draw from the law they claim (design 4, rule 1).
 
 Null hypothesis of each test: the first token of an answer follows the stated law. n = 4000 seeds, through device,
-in-process link and verifier; false-alarm rate 1e-4; with 12 tokens a distance of TV ≥ 0.065 is seen almost surely
-(asserted). Each test also feeds the samples to a wrong law, which must be rejected.
+in-process link and verifier; false-alarm rate 1e-4; with 12 tokens a distance of TV ≥ 0.066 is seen with a chance
+of 99 % (asserted). Each test also feeds the samples to a wrong law, which must be rejected.
 """
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,6 +32,7 @@ from cuhlm.theory.verification import draw
 from cuhlm.verifier.session import Session
 
 SEEDS = 4000
+SMALLEST_TV = 0.066
 SAMPLING = Sampling()
 DRAFT_LOGITS = ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6).logits(PROMPT)
 X = distribution(DRAFT_LOGITS, SAMPLING)
@@ -51,17 +54,20 @@ def test_draft_and_target_differ_by_more_than_the_tests_can_see() -> None:
     "chosen",
     [
         settings("hlm", draft_from=DraftFrom.XHAT),
+        settings("hlm", b_prob=16),
         settings("cu-hlm-offline", threshold=-1, k=2, draft_from=DraftFrom.XHAT),
         settings("cu-hlm", threshold=-1, vartheta=0.5, draft_from=DraftFrom.XHAT),
         settings("route", threshold=-1),
         settings("remote"),
     ],
-    ids=["hlm from x̂", "cu-hlm-offline k=2 from x̂", "cu-hlm from x̂", "route", "remote"],
+    ids=["hlm from x̂", "hlm of 16 bits", "cu-hlm-offline k=2 from x̂", "cu-hlm from x̂", "route", "remote"],
 )
 def test_an_exact_method_draws_from_the_targets_law(chosen: Settings) -> None:
+    # From x̂ exactly; with the paper's draft and 16 bits up to their rounding, which is far below what n can show.
+    assert total_variation(method_law(chosen, DRAFT_LOGITS, X, Y), Y) < 1e-4
     tokens = first_tokens(chosen)
     check = check_law(tokens, Y)
-    assert check.smallest_detectable_tv < 0.065
+    assert check.smallest_detectable_tv < SMALLEST_TV
     assert check.passed, check
     assert not check_law(tokens, X).passed
 
@@ -72,35 +78,42 @@ def test_an_exact_method_draws_from_the_targets_law(chosen: Settings) -> None:
         settings("hlm"),
         settings("u-hlm", threshold=0.7),
         settings("rand-hlm", transmit_rate=0.4),
-        settings("cu-hlm-offline", threshold=0.7, k=2),
+        settings("cu-hlm-offline", threshold=0.7, k=3),
         settings("cu-hlm", threshold=0.7, vartheta=0.5),
         settings("cu-hlm", threshold=0.7, vartheta=0.5, draft_from=DraftFrom.XHAT),
+        settings("route", threshold=0.7),
         settings("local"),
     ],
-    ids=["hlm", "u-hlm", "rand-hlm", "cu-hlm-offline", "cu-hlm", "cu-hlm from x̂", "local"],
+    ids=["hlm", "u-hlm", "rand-hlm", "cu-hlm-offline", "cu-hlm", "cu-hlm from x̂", "gated route", "local"],
 )
 def test_a_method_draws_from_the_law_that_its_quality_is_computed_for(chosen: Settings) -> None:
     law = method_law(chosen, DRAFT_LOGITS, X, Y)
     tokens = first_tokens(chosen)
     check = check_law(tokens, law)
-    assert check.smallest_detectable_tv < 0.065
+    assert check.smallest_detectable_tv < SMALLEST_TV
     assert check.passed, check
-    wrong = X if total_variation(law, X) > total_variation(law, Y) else Y
-    assert not check_law(tokens, wrong).passed
+    seen = [wrong for wrong in (X, Y) if total_variation(law, wrong) > SMALLEST_TV]
+    assert seen
+    assert not any(check_law(tokens, wrong).passed for wrong in seen)
 
 
-def test_truncation_with_the_papers_draft_costs_quality_that_the_law_shows() -> None:
-    chosen = settings("cu-hlm-offline", threshold=-1, k=1)
+@pytest.mark.parametrize(
+    "chosen",
+    [settings("cu-hlm-offline", threshold=-1, k=2), settings("cu-hlm", threshold=-1, vartheta=0.5)],
+    ids=["cu-hlm-offline", "cu-hlm"],
+)
+def test_truncation_with_the_papers_draft_costs_quality_that_the_law_shows(chosen: Settings) -> None:
+    # The rule that the exact methods must not follow: x̂ is reported where x was drawn from. No token is skipped.
     law = method_law(chosen, DRAFT_LOGITS, X, Y)
-    assert total_variation(law, Y) > 0.05
+    assert total_variation(law, Y) > SMALLEST_TV
     tokens = first_tokens(chosen)
     assert check_law(tokens, law).passed
     assert not check_law(tokens, Y).passed
 
 
-# On the real pair: the logits of one real position, |V| = 49152. n = 1000 answers to it.
-
-REAL_SEEDS = 1000
+# On the real pair: one real position, |V| = 49152, read once and judged under n seeds. False-alarm rate 1e-4. Tokens
+# that are expected fewer than 5 times are one group. n is 10 000 where 30 entries are sent (every TV above 0.06 is
+# seen), 1000 or 500 where all are, since the codec then takes most of the time (0.13, 0.18).
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +128,12 @@ def real_logits(draft_engine: LlamaCppEngine, target_engine: LlamaCppEngine) -> 
     return prompt, logits[0], logits[1]
 
 
-def judged_tokens(chosen: Settings, prompt: tuple[int, ...], draft_logits: Array, target_logits: Array) -> np.ndarray:
+def judged_tokens(
+    chosen: Settings, prompt: tuple[int, ...], draft_logits: Array, target_logits: Array, n: int
+) -> np.ndarray:
     """What the device offers and the session decides, for each seed."""
     x, vocab_size, tokens = distribution(draft_logits, SAMPLING), len(draft_logits), []
-    for seed in range(REAL_SEEDS):
+    for seed in range(n):
         proposal = Proposal(len(prompt), draft_logits, draw(x, uniform(seed, len(prompt), Purpose.DRAFT)))
         offering = Offering(chosen, FixedWidthCodec(), seed, vocab_size)
         offer = offering.offer(proposal, 1.0, Stopwatch(lambda: 0.0))
@@ -137,24 +152,38 @@ def judged_tokens(chosen: Settings, prompt: tuple[int, ...], draft_logits: Array
 
 
 @pytest.mark.parametrize(
-    "chosen",
+    ("chosen", "n", "smallest_tv"),
     [
-        settings("cu-hlm-offline", k=30, draft_from=DraftFrom.XHAT),
-        settings("hlm", draft_from=DraftFrom.XHAT),
-        settings("hlm"),
+        (settings("cu-hlm-offline", k=30, draft_from=DraftFrom.XHAT), 10_000, 0.06),
+        (settings("hlm", draft_from=DraftFrom.XHAT), 1000, 0.13),
+        (settings("hlm"), 500, 0.18),
     ],
     ids=["k = 30 from x̂", "hlm from x̂", "hlm"],
 )
 def test_on_the_real_pair_a_verified_token_follows_the_targets_law(
-    chosen: Settings, real_logits: tuple[tuple[int, ...], Array, Array]
+    chosen: Settings, n: int, smallest_tv: float, real_logits: tuple[tuple[int, ...], Array, Array]
 ) -> None:
     prompt, draft_logits, target_logits = real_logits
-    y = distribution(target_logits, SAMPLING)
-    x = distribution(draft_logits, SAMPLING)
+    x, y = distribution(draft_logits, SAMPLING), distribution(target_logits, SAMPLING)
     # With the paper's draft the 8 bits of a probability move the law a little: far less than n answers could show.
-    assert total_variation(method_law(chosen, draft_logits, x, y), y) < 0.01
-    tokens = judged_tokens(chosen, prompt, draft_logits, target_logits)
+    never_skips = replace(chosen, threshold=-1)
+    assert total_variation(method_law(never_skips, draft_logits, x, y), y) < 0.01
+    tokens = judged_tokens(chosen, prompt, draft_logits, target_logits, n)
     check = check_law(tokens, y)
-    assert check.smallest_detectable_tv < 0.2
+    assert check.smallest_detectable_tv < smallest_tv < total_variation(x, y)
     assert check.passed, check
     assert not check_law(tokens, x).passed
+
+
+def test_on_the_real_pair_a_draft_from_x_reported_as_its_truncation_is_caught(
+    real_logits: tuple[tuple[int, ...], Array, Array],
+) -> None:
+    prompt, draft_logits, target_logits = real_logits
+    x, y = distribution(draft_logits, SAMPLING), distribution(target_logits, SAMPLING)
+    chosen = settings("cu-hlm-offline", threshold=-1, k=30)
+    law = method_law(chosen, draft_logits, x, y)
+    tokens = judged_tokens(chosen, prompt, draft_logits, target_logits, 10_000)
+    check = check_law(tokens, law)
+    assert check.smallest_detectable_tv < 0.07 < total_variation(law, y)
+    assert check.passed, check
+    assert not check_law(tokens, y).passed
