@@ -1,33 +1,42 @@
 """One token's path, as `cuhlm/__init__.py` draws it, with the real draft and the real target."""
 
+from contextlib import closing
+
 import numpy as np
+import pytest
 
 from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.data import DRAFT_PROFILE
+from cuhlm.device.device import Device, Request
 from cuhlm.device.drafting import Drafting
 from cuhlm.device.gate import make_gate
 from cuhlm.device.offering import Offering
 from cuhlm.device.stopwatch import Stopwatch
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.experiments.prompts import encode_prompt
-from cuhlm.messages import Block, Opening, Sampling
+from cuhlm.link.grpc import checked_verdict
+from cuhlm.link.in_process import InProcessLink
+from cuhlm.messages import Block, Fate, Opening, Sampling
 from cuhlm.methods import find_method
 from cuhlm.profiles import load_profile
-from cuhlm.settings import settings_for
+from cuhlm.records import TokenRecord
+from cuhlm.settings import Settings, settings_for
 from cuhlm.theory.distributions import distribution
 from cuhlm.theory.rejection import rejection_probability
 from cuhlm.theory.truncation import top_k
+from cuhlm.verifier.host import Verifier
 from cuhlm.verifier.session import Session, Work
 from cuhlm.wire import verifier_pb2 as pb
 from cuhlm.wire.convert import block_from_wire, block_to_wire, verdict_from_wire, verdict_to_wire
 
 
+@pytest.mark.parametrize(("seed", "fate"), [(4, Fate.ACCEPTED), (5, Fate.RESAMPLED)])  # β = 0 and β = 0.996
 def test_one_token_goes_from_the_draft_model_to_the_targets_verdict_and_back(
-    draft_engine: LlamaCppEngine, target_engine: LlamaCppEngine
+    seed: int, fate: Fate, draft_engine: LlamaCppEngine, target_engine: LlamaCppEngine
 ) -> None:
     profile = load_profile(DRAFT_PROFILE)
     settings = settings_for(find_method("cu-hlm"), profile, threshold=0.0)  # u is never 0: the token is transmitted
-    sampling, seed, vocab_size = Sampling(temperature=0.7), 4, draft_engine.card.vocab_size
+    sampling, vocab_size = Sampling(temperature=0.7), draft_engine.card.vocab_size
     prompt = encode_prompt(draft_engine.tokenizer, "Why is the sky blue?")
     watch, codec = Stopwatch(lambda: 0.0), FixedWidthCodec()
 
@@ -80,10 +89,26 @@ def test_one_token_goes_from_the_draft_model_to_the_targets_verdict_and_back(
 
     # → wire → device: the token that stands
     returned = verdict_from_wire(pb.Verdict.FromString(verdict_to_wire(verdict).SerializeToString()))
-    assert (returned.accepted, returned.token) == (verdict.accepted, verdict.token)
+    assert (returned.position, returned.accepted, returned.token) == (len(prompt), verdict.accepted, verdict.token)
+    assert returned.betas == tuple(map(float, np.float32(verdict.betas)))
+    assert checked_verdict(returned, sent, 0, vocab_size) is returned
     stands = proposal.token if returned.token is None else returned.token
     assert session.length == len(prompt) + 1
     assert y[stands] > 0
 
+    # The whole path, walked by the device itself over the in-process link, ends at the same token and the same record.
     drafting.close()
     target.close()
+    record = _first_record(draft_engine, target_engine, settings, Request(prompt, sampling, seed))
+    assert (record.position, record.token, record.draft_token) == (len(prompt), stands, proposal.token)
+    assert record.fate is fate is (Fate.ACCEPTED if returned.token is None else Fate.RESAMPLED)
+    assert (record.u, record.k, record.payload_bits) == (u, offer.k, offer.payloads[0].bits)
+    assert (record.beta, record.transmitted, record.target_passes) == (verdict.betas[0], True, 1)
+
+
+def _first_record(draft: LlamaCppEngine, target: LlamaCppEngine, settings: Settings, request: Request) -> TokenRecord:
+    with closing(Verifier(target)) as verifier:
+        generation = Device(draft, InProcessLink(verifier)).generate(settings, request)
+        record = next(generation).record
+        generation.close()
+    return record

@@ -9,10 +9,14 @@ from contextlib import closing
 
 import pytest
 
+from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.data import DRAFT_PROFILE
 from cuhlm.device.device import Answer, Device, Request, collect
+from cuhlm.device.drafting import Drafting
 from cuhlm.device.ending import Limits
+from cuhlm.device.offering import Offering
 from cuhlm.device.steps import Emit, Finish
+from cuhlm.device.stopwatch import Stopwatch
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.errors import LinkError, LinkTimeout
 from cuhlm.experiments.prompts import encode_prompt
@@ -77,6 +81,7 @@ def test_cu_hlm_with_a_vanishing_bound_is_u_hlm_token_for_token(prompt: str, dev
     whole, bound = answer(device, settings("u-hlm"), prompt), answer(device, settings("cu-hlm", vartheta=0.0), prompt)
     assert bound.tokens == whole.tokens
     assert [record.fate for record in bound.records] == [record.fate for record in whole.records]
+    assert {True, False} == {record.transmitted for record in whole.records}
 
 
 def test_the_same_seed_gives_the_same_answer_near_and_far(
@@ -97,18 +102,29 @@ def test_the_bytes_on_the_socket_are_the_payload_and_little_else(device: Device)
     assert all(20 < record.wire_bytes_down < 200 for record in hlm)
 
 
-def test_a_block_sent_twice_gets_the_same_verdict(device: Device, verifier: VerifierProcess) -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_a_draft_sent_twice_gets_the_same_verdict_also_in_another_session(
+    seed: int, device: Device, verifier: VerifierProcess
+) -> None:
+    prompt = encode_prompt(device.draft.tokenizer, PROMPTS[0])
+    drafting = Drafting(device.draft.open(), Sampling(), seed, device.vocab_size)
+    watch = Stopwatch(lambda: 0.0)
+    proposal = drafting.propose(prompt, watch)
+    drafting.close()
+    offer = Offering(settings("cu-hlm"), FixedWidthCodec(), seed, device.vocab_size).offer(proposal, 1.0, watch)
+    block = Block(len(prompt), (), offer.drafted, offer.payloads)
+    verdicts: list[tuple[int, int, int | None, tuple[float, ...]]] = []
     with closing(_link(verifier)) as link:
-        prompt = encode_prompt(device.draft.tokenizer, PROMPTS[0])
-        session = link.open(Opening(prompt, Sampling(), 3, device.vocab_size))
-        verdicts = []
         for _ in range(2):
-            session.send(Block(len(prompt), (), generate=1))
-            verdict = session.receive(None)
-            assert verdict is not None
-            verdicts.append((verdict.position, verdict.token))
-        session.close()
-    assert verdicts[0] == verdicts[1]
+            session = link.open(Opening(prompt, Sampling(), seed, device.vocab_size))
+            for _ in range(2):
+                session.send(block)
+                verdict = session.receive(None)
+                assert verdict is not None
+                verdicts.append((verdict.position, verdict.accepted, verdict.token, verdict.betas))
+            session.close()
+    assert len(verdicts) == 4
+    assert len(set(verdicts)) == 1
 
 
 def test_the_asynchronous_device_decides_as_the_blocking_one(device: Device) -> None:
@@ -125,22 +141,25 @@ def test_the_asynchronous_device_decides_as_the_blocking_one(device: Device) -> 
     ("blow", "error"), [(signal.SIGKILL, LinkError), (signal.SIGSTOP, LinkTimeout)], ids=["killed", "silent"]
 )
 def test_a_lost_verifier_is_an_error_within_the_deadline_and_the_tokens_so_far_stand(
-    blow: signal.Signals, error: type[LinkError], draft_engine: LlamaCppEngine
+    blow: signal.Signals, error: type[LinkError], device: Device
 ) -> None:
-    deadline_seconds, tokens = 3.0, []
+    deadline_seconds, tokens = 3.0, list[int]()
+    whole = answer(device, settings("hlm"), PROMPTS[0]).tokens
     with (
         verifier_process("smollm2-135m", context=512, threads=1) as doomed,
         closing(_link(doomed, deadline_seconds)) as link,
     ):
-        device = Device(draft_engine, link)
-        generation = device.generate(settings("hlm"), request(device, PROMPTS[0], Sampling(), tokens=200))
+        bereft = Device(device.draft, link)
+        generation = bereft.generate(settings("hlm"), request(device, PROMPTS[0], Sampling(), tokens=200))
         tokens += [next(generation).record.token for _ in range(5)]
         os.kill(doomed.process.pid, blow)
         lost_at = time.monotonic()
         with pytest.raises(error) as raised:
-            tokens += [emit.record.token for emit in generation]
+            tokens.extend(emit.record.token for emit in generation)
         waited = time.monotonic() - lost_at
         doomed.process.send_signal(signal.SIGCONT)
+    assert type(raised.value) is error
     assert waited < deadline_seconds + 1
-    assert len(tokens) >= 5
+    assert 5 <= len(tokens) < len(whole)
+    assert tuple(tokens) == whole[: len(tokens)]
     assert doomed.address in str(raised.value)

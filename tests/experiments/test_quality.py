@@ -1,9 +1,12 @@
 """The law a method draws from, and its distance from the target's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.toy_pair import PROMPT, VOCAB, answer, settings, toy_device
 
+from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.errors import ConfigurationError
 from cuhlm.experiments.quality import method_law, path_quality
 from cuhlm.messages import Sampling
@@ -12,6 +15,7 @@ from cuhlm.settings import Settings
 from cuhlm.testing import ToyEngine
 from cuhlm.theory.distributions import distribution
 from cuhlm.theory.quality import total_variation
+from cuhlm.theory.truncation import top_k
 from cuhlm.theory.uncertainty import Measure
 
 DRAFT = ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6)
@@ -45,6 +49,20 @@ def test_finer_quantisation_brings_hlm_nearer_to_the_target() -> None:
     assert distances[2] < 1e-4
 
 
+@pytest.mark.parametrize("b_prob", [4, 8, 16])
+@pytest.mark.parametrize("k", [1, 2, 3, 6, VOCAB])
+def test_a_verified_token_is_no_further_from_the_target_than_what_was_reported_is_from_the_draft(
+    k: int, b_prob: int
+) -> None:
+    # Verification with x̂ maps drafts to tokens, and x̂ to y. No map brings two laws further apart.
+    codec = FixedWidthCodec(b_prob)
+    reported = codec.decode(codec.encode(*top_k(X, k), VOCAB), VOCAB)
+    offline = law(settings("cu-hlm-offline", threshold=-1, k=k, b_prob=b_prob))
+    assert total_variation(offline, Y) <= total_variation(X, reported) + 1e-6
+    if k == VOCAB:
+        assert offline == pytest.approx(law(settings("hlm", b_prob=b_prob)))
+
+
 def test_a_gate_on_the_token_can_be_further_from_the_target_than_the_draft_is() -> None:
     # Likely drafts are skipped and unlikely ones redrawn, mostly as likely ones: the law gets too sharp.
     never, some, always = (total_variation(law(settings("route", threshold=limit)), Y) for limit in (-1, 0.6, 1))
@@ -68,8 +86,6 @@ def test_a_path_is_as_good_as_the_mean_of_its_positions() -> None:
 
 
 def test_the_sampled_measure_has_no_law_in_closed_form_and_says_so() -> None:
-    from dataclasses import replace  # noqa: PLC0415
-
     chosen = settings("u-hlm")
     sampled = replace(chosen, uncertainty=replace(chosen.uncertainty, measure=Measure.SAMPLED))
     with pytest.raises(ConfigurationError, match="calibrate with 'expected'"):
