@@ -26,6 +26,7 @@ from cuhlm.link.in_process import InProcessLink
 from cuhlm.messages import Block, Opening, Sampling
 from cuhlm.methods import find_method
 from cuhlm.profiles import load_profile
+from cuhlm.records import TokenRecord
 from cuhlm.settings import Settings, settings_for
 from cuhlm.verifier.host import Verifier
 
@@ -143,23 +144,26 @@ def test_the_asynchronous_device_decides_as_the_blocking_one(device: Device) -> 
 def test_a_lost_verifier_is_an_error_within_the_deadline_and_the_tokens_so_far_stand(
     blow: signal.Signals, error: type[LinkError], device: Device
 ) -> None:
-    deadline_seconds, tokens = 3.0, list[int]()
-    whole = answer(device, settings("hlm"), PROMPTS[0]).tokens
+    deadline_seconds, records = 3.0, list[TokenRecord]()
+    whole = answer(device, settings("hlm"), PROMPTS[0])
     with (
         verifier_process("smollm2-135m", context=512, threads=1) as doomed,
         closing(_link(doomed, deadline_seconds)) as link,
     ):
         bereft = Device(device.draft, link)
         generation = bereft.generate(settings("hlm"), request(device, PROMPTS[0], Sampling(), tokens=200))
-        tokens += [next(generation).record.token for _ in range(5)]
+        records += [next(generation).record for _ in range(5)]
         os.kill(doomed.process.pid, blow)
         lost_at = time.monotonic()
         with pytest.raises(error) as raised:
-            tokens.extend(emit.record.token for emit in generation)
+            records.extend(emit.record for emit in generation)
         waited = time.monotonic() - lost_at
         doomed.process.send_signal(signal.SIGCONT)
     assert type(raised.value) is error
     assert waited < deadline_seconds + 1
-    assert 5 <= len(tokens) < len(whole)
-    assert tuple(tokens) == whole[: len(tokens)]
+    tokens = tuple(record.token for record in records)
+    assert 5 <= len(tokens) < len(whole.tokens)
+    assert tokens == whole.tokens[: len(tokens)]
+    first = len(encode_prompt(device.draft.tokenizer, PROMPTS[0]))
+    assert [record.position for record in records] == list(range(first, first + len(tokens)))
     assert doomed.address in str(raised.value)

@@ -60,7 +60,7 @@ def test_draft_and_target_differ_by_more_than_the_tests_can_see() -> None:
         settings("route", threshold=-1),
         settings("remote"),
     ],
-    ids=["hlm from x̂", "hlm of 16 bits", "cu-hlm-offline k=2 from x̂", "cu-hlm from x̂", "route", "remote"],
+    ids=["hlm from xhat", "hlm of 16 bits", "cu-hlm-offline k=2 from xhat", "cu-hlm from xhat", "route", "remote"],
 )
 def test_an_exact_method_draws_from_the_targets_law(chosen: Settings) -> None:
     # From x̂ exactly; with the paper's draft and 16 bits up to their rounding, which is far below what n can show.
@@ -84,7 +84,7 @@ def test_an_exact_method_draws_from_the_targets_law(chosen: Settings) -> None:
         settings("route", threshold=0.7),
         settings("local"),
     ],
-    ids=["hlm", "u-hlm", "rand-hlm", "cu-hlm-offline", "cu-hlm", "cu-hlm from x̂", "gated route", "local"],
+    ids=["hlm", "u-hlm", "rand-hlm", "cu-hlm-offline", "cu-hlm", "cu-hlm from xhat", "gated route", "local"],
 )
 def test_a_method_draws_from_the_law_that_its_quality_is_computed_for(chosen: Settings) -> None:
     law = method_law(chosen, DRAFT_LOGITS, X, Y)
@@ -158,7 +158,7 @@ def judged_tokens(
         (settings("hlm", draft_from=DraftFrom.XHAT), 1000, 0.13),
         (settings("hlm"), 500, 0.18),
     ],
-    ids=["k = 30 from x̂", "hlm from x̂", "hlm"],
+    ids=["k = 30 from xhat", "hlm from xhat", "hlm"],
 )
 def test_on_the_real_pair_a_verified_token_follows_the_targets_law(
     chosen: Settings, n: int, smallest_tv: float, real_logits: tuple[tuple[int, ...], Array, Array]
