@@ -75,6 +75,21 @@ def test_several_drafts_stand_up_to_the_first_rejected_one() -> None:
     assert of.length == 3 + verdict.accepted + (verdict.token is not None)
 
 
+def test_rejected_drafts_that_the_target_read_are_dropped_before_a_longer_history_is_read() -> None:
+    rejected = 0
+    for last in range(VOCAB):
+        of, history, drafted = session(prompt=(1, 2, last)), [1, 2, last], (6, 7, 8, 9)
+        payloads = tuple(payload([*history, *drafted[:row]]) for row in range(4))
+        verdict = judge(of, Block(3, (), drafted, payloads), history)
+        if verdict.accepted < 3:
+            rejected += 1
+            work = of.plan(Block(of.length + 3, (1, 2, 3), generate=1), read=6)
+            assert isinstance(work, Work)
+            assert work.keep + len(work.tokens) == of.length
+            assert 3 + verdict.accepted >= work.keep  # what it keeps are tokens that stood
+    assert rejected
+
+
 @pytest.mark.parametrize(
     ("block", "message"),
     [

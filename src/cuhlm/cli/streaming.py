@@ -61,7 +61,7 @@ def stream_answer(device: Device, settings: Settings, request: Request, *, trace
             try:
                 emit = next(generation)
             except StopIteration as end:
-                console.print(end.value.text)
+                console.print(Text(end.value.text))
                 break
             records.append(emit.record)
             console.print(Text(emit.text, FATE_STYLES[emit.record.fate] if fates else ""), end="")

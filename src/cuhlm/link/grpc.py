@@ -94,7 +94,8 @@ class GrpcLink:
             response_deserializer=pb.VocabularyPage.FromString,
         )
         try:
-            pages = call(pb.VocabularyRequest(), timeout=self._deadline_seconds)
+            metadata = _metadata(self._security.token)
+            pages = call(pb.VocabularyRequest(), timeout=self._deadline_seconds, metadata=metadata)
             return [token for page in pages for token in page.tokens]
         except grpc.RpcError as error:
             raise _translated(error, self._address, self._deadline_seconds) from None
@@ -139,7 +140,7 @@ class GrpcSession:
         call = channel.stream_stream(
             GENERATE, request_serializer=pb.Request.SerializeToString, response_deserializer=pb.Reply.FromString
         )
-        metadata = () if token is None else (("authorization", f"Bearer {token}"),)
+        metadata = _metadata(token)
         self._call = call(iter(self._outbox.get, None), metadata=metadata)
         threading.Thread(target=self._receive_all, name="cuhlm-link", daemon=True).start()
         self._outbox.put(pb.Request(open=opening_to_wire(opening)))
@@ -209,6 +210,10 @@ class GrpcSession:
             self._inbox.put(LinkError(f"the verifier at {self._address} ended the session; try again"))
         except grpc.RpcError as error:
             self._inbox.put(_translated(error, self._address, self._deadline_seconds))
+
+
+def _metadata(token: str | None) -> tuple[tuple[str, str], ...]:
+    return () if token is None else (("authorization", f"Bearer {token}"),)
 
 
 def _port(address: str) -> int:

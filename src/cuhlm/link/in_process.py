@@ -45,7 +45,11 @@ class InProcessLink:
     def open(self, opening: Opening) -> LinkSession:
         """Begin a generation; see `Link.open`."""
         session = self._verifier.open(opening)
-        session.prefill()
+        try:
+            session.prefill()
+        except BaseException:
+            session.close()
+            raise
         return InProcessSession(session)
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ import hmac
 import threading
 from dataclasses import dataclass, field
 
-from cuhlm.errors import Unauthenticated, VerifierBusy
+from cuhlm.errors import ConfigurationError, Unauthenticated, VerifierBusy
 
 
 @dataclass(slots=True)
@@ -20,6 +20,10 @@ class Admission:
     max_sessions: int
     _open: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        if self.token == "":
+            raise ConfigurationError("the token is empty; expected some characters; leave it out to ask for none")
 
     def authenticate(self, presented: str | None) -> None:
         """Check a device's token, in time that does not depend on where it differs.

@@ -29,8 +29,8 @@ class Verifier:
 
     def __init__(self, engine: Engine, *, max_sessions: int = 1, token: str | None = None) -> None:
         self._engine = engine
-        self._batcher = Batcher(engine)
         self._admission = Admission(token, max_sessions)
+        self._batcher = Batcher(engine)
         self.card: ModelCard = replace(engine.card, max_block=MAX_BLOCK, max_sessions=max_sessions)
 
     def token_strings(self) -> list[str]:

@@ -6,7 +6,7 @@ The event loop only moves messages. What blocks (the model, the judging) runs in
 import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ import grpc
 import grpc.aio
 
 from cuhlm.errors import ConfigurationError, ContextOverflow, CuhlmError, ProtocolError, Unauthenticated, VerifierBusy
+from cuhlm.messages import Opening
 from cuhlm.verifier.host import HostedSession, Verifier
 from cuhlm.wire import verifier_pb2 as pb
 from cuhlm.wire.convert import block_from_wire, card_to_wire, opening_from_wire, verdict_to_wire
@@ -126,7 +127,7 @@ class Server:
         session: HostedSession | None = None
         try:
             opening = opening_from_wire((await anext(requests)).open)
-            session = await self._run(self._verifier.open, opening)
+            session = await self._open(opening)
             yield pb.Reply(opened=pb.Opened())
             await self._run(session.prefill)
             async for request in requests:
@@ -141,6 +142,15 @@ class Server:
             if session is not None:
                 session.close()
 
+    async def _open(self, opening: Opening) -> HostedSession:
+        """A session; one that a device did not wait for is closed as soon as it is there."""
+        opened = self._workers.submit(self._verifier.open, opening)
+        try:
+            return await asyncio.shield(asyncio.wrap_future(opened))
+        except asyncio.CancelledError:
+            opened.add_done_callback(_close_unclaimed)
+            raise
+
     async def _authenticate(self, context: Context) -> None:
         metadata = dict(context.invocation_metadata() or ())
         scheme, _, token = str(metadata.get("authorization", "")).partition(" ")
@@ -151,6 +161,11 @@ class Server:
 
     async def _run(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._workers, partial(call, *arguments))
+
+
+def _close_unclaimed(opened: "Future[HostedSession]") -> None:
+    if opened.exception() is None:
+        opened.result().close()
 
 
 async def _abort(context: Context, error: CuhlmError) -> NoReturn:

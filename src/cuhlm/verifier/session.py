@@ -62,6 +62,7 @@ class Session:
         self._max_block = max_block
         self._history = list(opening.prompt)
         self._answered: tuple[Block, Verdict] | None = None
+        self._agreed = len(self._history)  # the target's sequence equals the history up to here, if it is that long
         self._check_tokens(opening.prompt)
         if not opening.prompt:
             raise ProtocolError("the prompt is empty; expected at least one token")
@@ -95,7 +96,8 @@ class Session:
         self._check(block)
         self._history += block.sync
         rows = max(1, len(block.drafted))
-        keep = min(read, len(self._history) - 1)
+        keep = min(read, self._agreed, len(self._history) - 1)
+        self._agreed = len(self._history)
         return Work(keep, (*self._history[keep:], *block.drafted[: rows - 1]), rows)
 
     def judge(self, block: Block, logits: Array) -> Verdict:
@@ -112,8 +114,10 @@ class Session:
             verdict = self._verdict(block, logits[:, : self._opening.vocab_size])
         except PayloadError as error:
             del self._history[block.position - len(block.sync) :]
+            self._agreed = len(self._history)
             raise ProtocolError(f"the payload of position {block.position} is malformed: {error}") from error
         self._history += block.drafted[: verdict.accepted]
+        self._agreed = len(self._history)  # beyond it the target may have read drafts that did not stand
         if verdict.token is not None:
             self._history.append(verdict.token)
         self._answered = (block, verdict)
