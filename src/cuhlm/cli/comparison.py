@@ -104,10 +104,10 @@ def _as_json(results: Mapping[str, MethodResult], conditions: Conditions, vocab_
 
 
 def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: null stands for a mean of nothing."""
+    """JSON has neither NaN nor infinity: null stands for both."""
     if isinstance(value, dict):
         return {name: _without_nan(inner) for name, inner in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class _Shown:

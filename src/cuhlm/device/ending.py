@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cuhlm.device.steps import Reason
+from cuhlm.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,10 @@ class Limits:
 
     max_tokens: int = 256
     stop_strings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if "" in self.stop_strings:
+            raise ConfigurationError("a stop string is empty; expected some text; leave it out")
 
 
 class Ending:

@@ -168,7 +168,8 @@ def _request(device: Device, prompt: str, conditions: Conditions) -> Request:
 
 def _simulated_speed(answers: Iterable[Sequence[Emit]], conditions: Conditions) -> float:
     bills = [bill([emit.record for emit in answer], conditions.channel, conditions.compute) for answer in answers]
-    return sum(len(answer) for answer in answers) / sum(each.total_seconds for each in bills)
+    seconds = sum(each.total_seconds for each in bills)
+    return sum(len(answer) for answer in answers) / seconds if seconds > 0 else float("inf")
 
 
 def _quality(device: Device, target: Engine, settings: Settings, conditions: Conditions, tokens: Tokens) -> PathQuality:

@@ -37,6 +37,8 @@ _OPTIONS = (
 )
 
 
+_LONGEST_DEADLINE_SECONDS = 86_400.0
+
 _COUNTED: set[str | None] = set()
 """Sockets whose bytes some link of this process counts: two links may reach verifiers on the same port."""
 
@@ -67,6 +69,10 @@ class GrpcLink:
     """
 
     def __init__(self, address: str, *, security: Security = Security(), deadline_seconds: float = 30.0) -> None:
+        if not 0 < deadline_seconds <= _LONGEST_DEADLINE_SECONDS:  # a NaN ends here too
+            raise ConfigurationError(
+                f"the deadline is {deadline_seconds:g} s; expected above 0, at most {_LONGEST_DEADLINE_SECONDS:g}"
+            )
         self._port = _port(address)
         self._address = address
         self._security = security
