@@ -14,6 +14,7 @@ import numpy as np
 
 from cuhlm.errors import ConfigurationError, ProfileError
 from cuhlm.messages import ModelCard
+from cuhlm.records import json_values
 from cuhlm.theory.rejection import RejectionModel
 from cuhlm.theory.uncertainty import Measure
 
@@ -140,7 +141,7 @@ class Profile:
 
     def as_json(self) -> dict[str, Any]:
         """The profile as JSON values; an undefined number is null."""
-        fields: dict[str, Any] = _without_nan({"format": FORMAT, **dataclasses.asdict(self)})
+        fields: dict[str, Any] = json_values({"format": FORMAT, **dataclasses.asdict(self)})
         return fields
 
     def save(self, path: Path) -> None:
@@ -227,12 +228,3 @@ def _expectations(profile: Profile) -> Iterator[tuple[str, object, bool, str]]:
     ):
         fits = len(shares) == points and all(0 <= share <= 1 for share in known)
         yield f"curve.{name}", shares, fits, f"{points} numbers from 0 to 1, one per threshold"
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: null stands for it."""
-    if isinstance(value, dict):
-        return {name: _without_nan(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -6,9 +6,11 @@ stage cost on the machine that ran it, so that a trace can be billed for another
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cuhlm.errors import ConfigurationError
 from cuhlm.messages import Fate
@@ -117,3 +119,12 @@ def read_trace(path: str | Path) -> Iterator[TokenRecord]:
             raise ConfigurationError(
                 f"{path}, line {number}, is not a trace record ({error}); expected what --trace writes"
             ) from error
+
+
+def json_values(value: Any) -> Any:
+    """`value` with null for every number that JSON cannot write: NaN and the infinities."""
+    if isinstance(value, dict):
+        return {name: json_values(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_values(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

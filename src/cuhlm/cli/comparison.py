@@ -25,6 +25,7 @@ from cuhlm.experiments.pair import find_profile
 from cuhlm.experiments.verifier_process import verifier_process
 from cuhlm.link.grpc import GrpcLink, Security
 from cuhlm.methods import METHODS
+from cuhlm.records import json_values
 from cuhlm.settings import Settings, threshold_meaning
 
 DRAFT, TARGET = "smollm2-draft", "smollm2-135m"
@@ -52,7 +53,7 @@ def compare(conditions: Conditions, *, as_json: bool, svg: Path | None) -> None:
             profile = find_profile(None, draft.card, device.target)
             results = run_demo(device, target, profile, conditions, listener)
     if as_json:
-        print(json.dumps(_without_nan(_as_json(results, conditions, device.vocab_size)), indent=1))
+        print(json.dumps(json_values(_as_json(results, conditions, device.vocab_size)), indent=1))
     else:
         console.print(_table(results, _title(results, conditions)), _notes(conditions), sep="\n")
     if svg is not None:
@@ -101,13 +102,6 @@ def _as_json(results: Mapping[str, MethodResult], conditions: Conditions, vocab_
         "threshold": results["u-hlm"].settings.threshold,
         "methods": {name: result.as_json() for name, result in results.items()},
     }
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has neither NaN nor infinity: null stands for both."""
-    if isinstance(value, dict):
-        return {name: _without_nan(inner) for name, inner in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class _Shown:
