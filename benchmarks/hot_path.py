@@ -11,6 +11,7 @@ import argparse
 import json
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 
 from reporting import machine, summary
 from rich.console import Console
@@ -28,7 +29,7 @@ from cuhlm.messages import Sampling
 from cuhlm.methods import METHODS
 from cuhlm.profiles import load_profile
 from cuhlm.records import TokenRecord
-from cuhlm.settings import RISK_AVERSE, Settings, settings_for
+from cuhlm.settings import Settings, settings_for
 
 COMPARED = ("hlm", "u-hlm", "cu-hlm-offline", "cu-hlm", "route")
 PROMPT = "Write a short story about a robot that learns to paint."
@@ -45,17 +46,19 @@ STAGES: dict[str, Callable[[TokenRecord], float]] = {
     "device arithmetic": lambda record: record.stages.arithmetic,
 }
 TRAFFIC: dict[str, Callable[[TokenRecord], float]] = {
-    "bytes up": lambda record: record.wire_bytes_up,
-    "bytes down": lambda record: record.wire_bytes_down,
+    "bytes up": lambda record: counted(record.wire_bytes_up),
+    "bytes down": lambda record: counted(record.wire_bytes_down),
 }
 
 
+def counted(count: int | None) -> float:
+    return float("nan") if count is None else count
+
+
 def always_asking() -> dict[str, Settings]:
-    """Each method's settings; the profile's risk-averse rule lies below 0 on this pair and never skips."""
+    """Each method's settings, with a threshold that no u lies below: every token is transmitted."""
     profile = load_profile(DRAFT_PROFILE)
-    settings = {name: settings_for(METHODS[name], profile, threshold=RISK_AVERSE) for name in COMPARED}
-    assert all(each.threshold < 0 or name == "hlm" for name, each in settings.items())
-    return settings
+    return {name: replace(settings_for(METHODS[name], profile), threshold=-1.0) for name in COMPARED}
 
 
 def measure(tokens: int, rounds: int) -> dict[str, list[TokenRecord]]:

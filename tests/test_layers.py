@@ -16,7 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"device", "verifier"}),
     frozenset({"link"}),
     frozenset({"wire", "channel", "engines", "codec"}),
-    frozenset({"methods", "profiles", "records", "settings", "data"}),
+    frozenset({"methods", "profiles", "records", "settings", "data", "writable"}),
     frozenset({"theory", "messages"}),
     frozenset({"errors"}),
 )

@@ -12,21 +12,26 @@ from cuhlm.verifier.server import Certificate, Server
 
 @contextmanager
 def serving(
-    engine: ToyEngine, *, sessions: int = 4, token: str | None = None, certificate: Certificate | None = None
+    engine: ToyEngine,
+    *,
+    sessions: int = 4,
+    token: str | None = None,
+    certificate: Certificate | None = None,
+    idle_seconds: float = 60,
 ) -> Iterator[str]:
     """Serve `engine`; yields the address."""
     ready, address = threading.Event(), []
     loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def serve(verifier: Verifier) -> None:
-        server = Server(verifier, "127.0.0.1:0", certificate=certificate)
+        server = Server(verifier, "127.0.0.1:0", certificate=certificate, idle_seconds=idle_seconds)
         await server.start()
         stop = asyncio.Event()
         address.append(f"127.0.0.1:{server.port}")
         loops.append((asyncio.get_running_loop(), stop))
         ready.set()
         await stop.wait()
-        await server.stop(grace_seconds=0)
+        await server.stop(grace_seconds=1)
 
     with closing(Verifier(engine, max_sessions=sessions, token=token)) as verifier:
         thread = threading.Thread(target=asyncio.run, args=(serve(verifier),))

@@ -21,7 +21,14 @@ keeps its traceback.
 
 
 class CuhlmError(Exception):
-    """A mistake or a mishap that a person can act on."""
+    """A mistake or a mishap that a person can act on.
+
+    Attributes:
+        held_back: where it ended an answer: text of decided tokens that had not been shown, as a stop string or a
+            character might have gone on.
+    """
+
+    held_back: str = ""
 
 
 class ConfigurationError(CuhlmError):

@@ -7,7 +7,8 @@ stage cost on the machine that ran it, so that a trace can be billed for another
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,8 @@ class TokenRecord:
         u: uncertainty of the draft; None where it was not computed.
         k: vocabulary entries sent; 0 where none were.
         payload_bits: the paper's size of the payload.
-        wire_bytes_up: bytes this token sent on the socket; 0 without a socket.
-        wire_bytes_down: bytes it received.
+        wire_bytes_up: bytes this token sent on the socket; None where they were not counted.
+        wire_bytes_down: bytes it received, likewise.
         beta: rejection probability of the draft token; None where nobody judged it.
         draft_passes: forward passes of the draft model.
         target_passes: forward passes of the target model.
@@ -74,8 +75,8 @@ class TokenRecord:
     u: float | None = None
     k: int = 0
     payload_bits: int = 0
-    wire_bytes_up: int = 0
-    wire_bytes_down: int = 0
+    wire_bytes_up: int | None = 0
+    wire_bytes_down: int | None = 0
     beta: float | None = None
     draft_passes: int = 0
     target_passes: int = 0
@@ -83,24 +84,34 @@ class TokenRecord:
     stages: Stages = Stages()
 
 
-def write_trace(path: str | Path, records: Iterable[TokenRecord]) -> None:
-    """Write records to `path` as JSON lines.
+@contextmanager
+def trace_file(path: str | Path) -> Generator[Callable[[TokenRecord], None], None, None]:
+    """A new trace at `path`: a function that adds a record to it, as one JSON line, on disk at once.
 
     Raises:
         ConfigurationError: the file cannot be written.
     """
     try:
-        with Path(path).open("w", encoding="utf-8") as file:
-            for record in records:
-                file.write(json.dumps(dataclasses.asdict(record)) + "\n")
+        file = Path(path).open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 (closed below, not on an error here)
     except OSError as error:
-        raise ConfigurationError(
-            f"the trace {path} cannot be written: {error.strerror}; choose another path"
-        ) from error
+        raise _unwritable(path, error) from error
+
+    def add(record: TokenRecord) -> None:
+        try:
+            file.write(json.dumps(dataclasses.asdict(record)) + "\n")
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    with file:
+        yield add
+
+
+def _unwritable(path: str | Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"the trace {path} cannot be written: {error.strerror}; choose another path")
 
 
 def read_trace(path: str | Path) -> Iterator[TokenRecord]:
-    """Yield the records that `write_trace` wrote to `path`.
+    """Yield the records of the trace at `path`.
 
     Raises:
         ConfigurationError: the file cannot be read or a line of it is not a record.

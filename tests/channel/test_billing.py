@@ -78,7 +78,7 @@ def test_the_wire_counts_the_bytes_of_the_socket_both_ways() -> None:
 
 def test_the_wire_is_not_billed_where_no_bytes_were_counted() -> None:
     with pytest.raises(ConfigurationError, match="no bytes for the token at position 6"):
-        bill([replace(SENT, wire_bytes_up=0)], CHANNEL, MEASURED, count="wire")
+        bill([replace(SENT, wire_bytes_up=None)], CHANNEL, MEASURED, count="wire")
 
 
 def test_tokens_that_stream_down_pay_one_round_trip_in_all() -> None:

@@ -88,7 +88,7 @@ class _WrongSession:
     def receive(self, timeout_seconds: float | None) -> Verdict | None:
         return self.inner.receive(timeout_seconds)
 
-    def traffic(self) -> Traffic:
+    def traffic(self) -> Traffic | None:
         return self.inner.traffic()
 
     def close(self) -> None:

@@ -1,10 +1,13 @@
 """The gRPC link against the real server, with the toy target behind it."""
 
+import asyncio
+import math
+import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -12,16 +15,32 @@ from tests.toy_pair import PROMPT, VOCAB, answer, settings, toy_device
 from tests.toy_server import serving
 
 from cuhlm.device.device import Device
-from cuhlm.errors import ConfigurationError, IncompatibleModels, LinkError, ProtocolError, Unauthenticated, VerifierBusy
+from cuhlm.engines.base import Advance
+from cuhlm.errors import (
+    ConfigurationError,
+    IncompatibleModels,
+    LinkError,
+    LinkTimeout,
+    ProtocolError,
+    Unauthenticated,
+    VerifierBusy,
+)
+from cuhlm.experiments.summary import summarise
 from cuhlm.link.grpc import GrpcLink, Security
-from cuhlm.messages import Block, Opening, Sampling
+from cuhlm.messages import Array, Block, Opening, Sampling
 from cuhlm.methods import METHODS
 from cuhlm.testing import ToyEngine
-from cuhlm.verifier.server import Certificate
+from cuhlm.verifier.host import Verifier
+from cuhlm.verifier.server import Certificate, Server
 
 TARGET = ToyEngine(vocab_size=VOCAB, seed=5)
 DRAFT = ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6)
 OPENING = Opening(PROMPT, Sampling(), 0, VOCAB)
+
+
+def counted(count: int | None) -> int:
+    assert count is not None
+    return count
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +71,8 @@ def test_bytes_are_counted_on_the_socket(link: GrpcLink) -> None:
     device = Device(DRAFT, link)
     got = answer(device, settings("hlm"), tokens=30)
     # A payload of 12 entries of 12 bits is 18 bytes; HTTP/2, gRPC and protobuf frame it.
-    assert all(30 < record.wire_bytes_up < 200 for record in got.records[1:])
-    assert all(20 < record.wire_bytes_down < 200 for record in got.records[1:])
+    assert all(30 < counted(record.wire_bytes_up) < 200 for record in got.records[1:])
+    assert all(20 < counted(record.wire_bytes_down) < 200 for record in got.records[1:])
 
 
 def test_two_devices_are_served_at_once_and_a_third_is_told_that_there_is_no_room(link: GrpcLink) -> None:
@@ -176,8 +195,103 @@ def test_a_draft_with_fewer_tokens_shares_those_it_has(link: GrpcLink) -> None:
 
 def test_two_links_of_one_process_count_their_own_bytes(address: str) -> None:
     with closing(GrpcLink(address)) as one, closing(GrpcLink(address)) as other:
-        first = answer(Device(DRAFT, one), settings("hlm"), tokens=20)
-        second = answer(Device(DRAFT, other), settings("hlm"), tokens=20)
-        third = answer(Device(DRAFT, one), settings("hlm"), tokens=20)
-    counts = [[record.wire_bytes_up for record in got.records[1:]] for got in (first, second, third)]
+        devices = Device(DRAFT, one), Device(DRAFT, other)  # both are there before either is used
+        answers = [answer(device, settings("hlm"), tokens=20) for device in (*devices, devices[0])]
+    counts = [[counted(record.wire_bytes_up) for record in got.records[1:]] for got in answers]
     assert all(0 < min(each) <= max(each) < 200 for each in counts)
+
+
+def test_bytes_that_cannot_be_told_apart_are_not_counted_rather_than_counted_as_none(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port))), closing(GrpcLink(address)) as link:
+        got = answer(Device(DRAFT, link), settings("hlm"), tokens=3)
+    assert [record.wire_bytes_up for record in got.records] == [None] * 3
+    assert math.isnan(summarise(got.records, VOCAB).wire_bytes_per_token)
+
+
+def test_the_vocabulary_is_asked_for_with_the_token() -> None:
+    smaller = ToyEngine(vocab_size=VOCAB - 2, seed=5)
+    with (
+        serving(TARGET, token="secret") as where,
+        closing(GrpcLink(where, security=Security("secret"))) as link,
+    ):
+        assert Device(smaller, link).vocab_size == VOCAB - 2
+
+
+def test_a_device_that_says_nothing_loses_its_place_and_is_told_why() -> None:
+    with serving(TARGET, sessions=1, idle_seconds=0.3) as where, closing(GrpcLink(where, deadline_seconds=5)) as link:
+        silent = link.open(OPENING)
+        with pytest.raises(LinkError, match=r"nothing came from this device for 0\.3 s"):
+            silent.receive(None)
+        assert len(answer(Device(DRAFT, link), settings("hlm"), tokens=5).tokens) == 5
+        with pytest.raises(LinkError, match="nothing came from this device"):
+            silent.send(Block(3, (), generate=1))
+
+
+def test_a_device_is_told_that_the_verifier_is_shutting_down_and_hears_it_again() -> None:
+    with ExitStack() as running:
+        link = GrpcLink(running.enter_context(serving(TARGET)), deadline_seconds=5)
+        session = link.open(OPENING)
+        session.send(Block(3, (), generate=1))
+        assert session.receive(None) is not None
+        running.close()
+        for _ in range(2):  # the second time without waiting for the deadline
+            with pytest.raises(LinkError, match="the verifier is shutting down"):
+                session.receive(None)
+        link.close()
+
+
+def test_a_bug_in_the_verifier_is_not_called_an_unreachable_verifier() -> None:
+    class Breaks(ToyEngine):
+        def advance(self, batch: Sequence[Advance]) -> list[Array]:
+            raise ZeroDivisionError(f"a bug with {len(batch)} sequence")
+
+    with serving(Breaks(vocab_size=VOCAB)) as where, closing(GrpcLink(where, deadline_seconds=5)) as link:
+        session = link.open(OPENING)
+        with pytest.raises(LinkError, match=r"failed .*a bug.*its own output says more"):
+            session.receive(None)
+
+
+def test_a_device_that_leaves_while_its_session_is_being_opened_leaks_no_place() -> None:
+    release = threading.Event()
+
+    class Slow(ToyEngine):
+        def advance(self, batch: Sequence[Advance]) -> list[Array]:
+            assert release.wait(10)
+            return super().advance(batch)
+
+    with (
+        serving(Slow(vocab_size=VOCAB, seed=5), sessions=2) as where,
+        closing(GrpcLink(where, deadline_seconds=5)) as patient,
+        closing(GrpcLink(where, deadline_seconds=0.3)) as hasty,
+    ):
+        session = patient.open(OPENING)  # whose prompt keeps the model busy
+        with pytest.raises(LinkTimeout):
+            hasty.open(OPENING)
+        release.set()
+        session.close()
+        time.sleep(0.2)
+        sessions = [patient.open(OPENING) for _ in range(2)]
+        for each in sessions:
+            each.close()
+
+
+def test_certificates_that_are_none_are_refused_by_their_name(tmp_path: Path) -> None:
+    (tmp_path / "a.pem").write_text("not a certificate")
+    with pytest.raises(ConfigurationError, match=r"a\.pem cannot be read: .*expected a PEM file"):
+        GrpcLink("127.0.0.1:1", security=Security(None, tmp_path / "a.pem"))
+    with (
+        closing(Verifier(TARGET)) as verifier,
+        pytest.raises(ConfigurationError, match=r"a\.pem .* cannot be used: .*two PEM files that belong together"),
+    ):
+        asyncio.run(_make_server(verifier, Certificate(tmp_path / "a.pem", tmp_path / "a.pem")))
+
+
+async def _make_server(verifier: Verifier, certificate: Certificate) -> None:
+    Server(verifier, "127.0.0.1:0", certificate=certificate)
+
+
+@pytest.mark.parametrize("deadline", [0, -1, math.nan, math.inf])
+def test_a_deadline_that_is_none_is_refused(deadline: float) -> None:
+    with pytest.raises(ConfigurationError, match="the deadline is"):
+        GrpcLink("127.0.0.1:1", deadline_seconds=deadline)

@@ -8,7 +8,7 @@ simulated driver charges its clock by the same functions, so its time and the bi
 Tokens that `remote` streams down after the first are not transmitted: they cost the target's pass alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,7 +62,13 @@ class Bill:
     @property
     def tokens_per_second(self) -> float:
         """Tokens of the answer over its whole time; infinite where it took none."""
-        return len(self.draft) / self.total_seconds if self.total_seconds > 0 else float("inf")
+        return tokens_per_second([self])
+
+
+def tokens_per_second(bills: Collection[Bill]) -> float:
+    """Tokens of several answers over their whole time; infinite where they took none."""
+    seconds = sum(each.total_seconds for each in bills)
+    return sum(len(each.draft) for each in bills) / seconds if seconds > 0 else float("inf")
 
 
 def draft_seconds(stages: Stages, passes: int, compute: ComputeTable) -> float:
@@ -113,19 +119,19 @@ def _parts(record: TokenRecord, now: float, channel: Channel, compute: ComputeTa
     arithmetic = arithmetic_seconds(record.stages, record.draft_passes, compute)
     uplink = round_trip = downlink = 0.0
     if record.transmitted:
-        bits = record.payload_bits if count == "payload" else _bits_on_the_wire(record)
+        bits = record.payload_bits if count == "payload" else _bits_on_the_wire(record, record.wire_bytes_up)
         uplink = channel.rate.uplink_seconds(bits, now + draft + arithmetic, record.position)
         round_trip = channel.round_trip_seconds
     if count == "wire" and channel.downlink_bits_per_second is not None:
-        downlink = 8 * record.wire_bytes_down / channel.downlink_bits_per_second
+        downlink = _bits_on_the_wire(record, record.wire_bytes_down) / channel.downlink_bits_per_second
     target = target_seconds(record.stages.target, record.target_passes, compute)
     return draft, arithmetic, uplink, round_trip, downlink, target
 
 
-def _bits_on_the_wire(record: TokenRecord) -> int:
-    if record.wire_bytes_up == 0:
+def _bits_on_the_wire(record: TokenRecord, counted: int | None) -> int:
+    if counted is None:
         raise ConfigurationError(
-            f"the trace counted no bytes for the token at position {record.position}, which was transmitted; "
+            f"the trace counted no bytes for the token at position {record.position}; "
             "expected a trace decoded over gRPC: bill the payload, or decode with --verifier"
         )
-    return 8 * record.wire_bytes_up
+    return 8 * counted

@@ -53,11 +53,15 @@ def generate(
     from cuhlm.messages import Sampling
     from cuhlm.methods import DraftFrom, find_method
     from cuhlm.settings import settings_for
+    from cuhlm.writable import check_writable
 
+    if trace is not None:
+        check_writable(trace, "the trace")
     chosen = find_method(method)
     sampling = Sampling(temperature, top_k, top_p, min_p)
     reach = Reach(verifier, target, Security(token, tls_ca), deadline)
     with open_device(draft, reach, context=context, threads=threads) as device:
+        device.check_reach(chosen)
         settings = settings_for(
             chosen,
             find_profile(profile, device.draft.card, device.target),

@@ -1,18 +1,21 @@
 """Prints an answer while it is generated, its tokens coloured by fate."""
 
+import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from cuhlm.device.device import Device, Request
-from cuhlm.device.steps import Emit
-from cuhlm.experiments.summary import summarise
+from cuhlm.device.steps import Emit, Finish
+from cuhlm.errors import CuhlmError
+from cuhlm.experiments.summary import Summary, summarise
 from cuhlm.messages import Fate
-from cuhlm.records import TokenRecord, write_trace
+from cuhlm.records import TokenRecord, trace_file
 from cuhlm.settings import Settings, threshold_meaning
 
 FATE_STYLES = {
@@ -55,26 +58,37 @@ def stream_answer(device: Device, settings: Settings, request: Request, *, trace
         notes.print(f"[yellow]note:[/] {meaning}")
     records: list[TokenRecord] = []
     started = time.perf_counter()
-    generation = device.generate(settings, request)
-    try:
-        while True:
-            try:
-                emit = next(generation)
-            except StopIteration as end:
-                console.print(Text(end.value.text))
-                break
-            records.append(emit.record)
+    with trace_file(trace) if trace else nullcontext(_not_kept) as keep:
+        for emit in _shown(device.generate(settings, request), console):
             console.print(Text(emit.text, FATE_STYLES[emit.record.fate] if fates else ""), end="")
-    finally:
-        sys.stdout.flush()
-        if trace is not None:
-            write_trace(trace, records)
+            sys.stdout.flush()
+            keep(emit.record)
+            records.append(emit.record)
     if fates:
         seconds = time.perf_counter() - started
         summary = summarise(records, device.vocab_size)
         notes.print(legend())
         notes.print(
             f"[dim]{settings.method.name}: {len(records)} tokens in {seconds:.1f} s, prompt included; "
-            f"{summary.transmitted_share:.0%} transmitted, "
-            f"{summary.wire_bytes_per_token:.0f} bytes up and {summary.wire_bytes_down_per_token:.0f} down per token[/]"
+            f"{summary.transmitted_share:.0%} transmitted{_on_the_socket(summary)}[/]"
         )
+
+
+def _shown(generation: Generator[Emit, None, Finish], console: Console) -> Generator[Emit, None, None]:
+    """The tokens of an answer; text that was held back until its end, or until an error, is printed here."""
+    try:
+        finish = yield from generation
+    except CuhlmError as error:
+        console.print(Text(error.held_back))
+        raise
+    console.print(Text(finish.text))
+
+
+def _not_kept(_record: TokenRecord) -> None:
+    """Where no trace is asked for."""
+
+
+def _on_the_socket(summary: Summary) -> str:
+    if math.isnan(summary.wire_bytes_per_token):
+        return ""
+    return f", {summary.wire_bytes_per_token:.0f} bytes up and {summary.wire_bytes_down_per_token:.0f} down per token"

@@ -15,6 +15,9 @@ def verifier(
     ),
     token: options.Token = None,
     sessions: Annotated[int, typer.Option("--sessions", min=1, help="Devices served at once.")] = 4,
+    idle: Annotated[
+        float, typer.Option("--idle", min=1, help="A device silent for so long loses its place, seconds.")
+    ] = 300.0,
     context: options.Context = None,
     threads: options.Threads = None,
     tls_cert: Annotated[Path | None, typer.Option("--tls-cert", metavar="PEM", help="Certificate chain.")] = None,
@@ -24,7 +27,6 @@ def verifier(
 
     Example: `cuhlm verifier --model smollm2-135m --listen 127.0.0.1:50051`
     """
-    import asyncio
     from functools import partial
 
     from cuhlm.errors import ConfigurationError
@@ -34,4 +36,14 @@ def verifier(
     if (tls_cert is None) != (tls_key is None):
         raise ConfigurationError("one of --tls-cert and --tls-key is missing; expected both or neither")
     certificate = Certificate(tls_cert, tls_key) if tls_cert and tls_key else None
-    asyncio.run(serve(model, listen, token, sessions, context, threads, certificate, partial(print, flush=True)))
+    serve(
+        model,
+        listen,
+        token=token,
+        sessions=sessions,
+        context=context,
+        threads=threads,
+        certificate=certificate,
+        idle_seconds=idle,
+        announce=partial(print, flush=True),
+    )

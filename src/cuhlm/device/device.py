@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from cuhlm.channel.clock import VirtualClock
 from cuhlm.channel.compute import ComputeTable
 from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.device.drafting import Drafting
-from cuhlm.device.drivers import drive, drive_async, drive_simulated
+from cuhlm.device.drivers import drive, drive_async, drive_simulated, in_thread
 from cuhlm.device.ending import Ending, Limits
 from cuhlm.device.gate import make_gate
 from cuhlm.device.loop import Loop, decode, delegate
@@ -17,10 +17,10 @@ from cuhlm.device.offering import Offering
 from cuhlm.device.pairing import shared_vocabulary
 from cuhlm.device.steps import Emit, Finish, Reason
 from cuhlm.engines.base import Engine
-from cuhlm.errors import ConfigurationError, ContextOverflow
+from cuhlm.errors import ConfigurationError, ContextOverflow, CuhlmError
 from cuhlm.link.base import Link, LinkSession
 from cuhlm.messages import ModelCard, Opening, Sampling
-from cuhlm.methods import GateRule
+from cuhlm.methods import GateRule, Method
 from cuhlm.records import TokenRecord
 from cuhlm.settings import Settings
 
@@ -68,7 +68,18 @@ class Device:
         self.draft = draft
         self._link = link
         self.target = link.describe() if link else None
-        self.vocab_size = shared_vocabulary(draft, link, self.target) if link and self.target else draft.card.vocab_size
+        self.vocab_size = draft.card.vocab_size
+        if link and self.target:
+            self.vocab_size = shared_vocabulary(draft, self.target, link.token_strings)
+
+    def check_reach(self, method: Method) -> None:
+        """Refuse a method that asks a verifier where there is none.
+
+        Raises:
+            ConfigurationError: saying so.
+        """
+        if method.gate is not GateRule.NEVER and self._link is None:
+            raise ConfigurationError(f"the method {method.name} needs a verifier; give --verifier or --target")
 
     def generate(self, settings: Settings, request: Request) -> Generator[Emit, None, Finish]:
         """Generate with `settings`, blocking; yields tokens as they are decided.
@@ -83,7 +94,9 @@ class Device:
 
     async def generate_async(self, settings: Settings, request: Request) -> AsyncGenerator[Emit | Finish, None]:
         """As `generate`, without blocking the event loop; the last item is the `Finish`."""
-        with self._prepared(settings, request, self._link) as (loop, session):
+        with ExitStack() as stack:  # closes what was prepared, also where its caller was cancelled meanwhile
+            prepared = self._prepared(settings, request, self._link)
+            loop, session = await in_thread(stack.enter_context, prepared)
             async for item in drive_async(loop, session):
                 yield item
 
@@ -99,9 +112,7 @@ class Device:
         self, settings: Settings, request: Request, link: Link | None
     ) -> Generator[tuple[Loop, LinkSession | None], None, None]:
         """The loop and the session of one generation, which are closed afterwards whatever happens."""
-        asks = settings.method.gate is not GateRule.NEVER
-        if asks and link is None:
-            raise ConfigurationError(f"the method {settings.method.name} needs a verifier; give --verifier or --target")
+        self.check_reach(settings.method)
         ending = self._ending(settings, request)
         drafting = (
             Drafting(self.draft.open(), request.sampling, request.seed, self.vocab_size)
@@ -110,11 +121,14 @@ class Device:
         )
         session = None
         try:
-            if asks and link is not None:
+            if link is not None and settings.method.gate is not GateRule.NEVER:
                 session = link.open(Opening(request.prompt, request.sampling, request.seed, self.vocab_size))
             loop = self._loop(settings, request, drafting, ending)
             yield loop, session
             loop.close()
+        except CuhlmError as error:
+            error.held_back = ending.rest()
+            raise
         finally:
             if session is not None:
                 session.close()

@@ -48,9 +48,10 @@ async def drive_async(loop: Loop, session: LinkSession | None) -> AsyncGenerator
         LinkError, ProtocolError: as `drive`.
     """
     exchange = _Exchange(session, time.perf_counter)
+    give_up = session.close if session else None
     reply: Reply | None = None
-    while not isinstance(step := await _in_thread(session, _advance, loop, reply), Finish):
-        reply = await _in_thread(session, exchange.carry_out, step)
+    while not isinstance(step := await in_thread(_advance, loop, reply), Finish):
+        reply = await in_thread(exchange.carry_out, step, give_up=give_up)
         if isinstance(step, Emit):
             yield step
     yield step
@@ -87,7 +88,7 @@ class _Exchange:
         self._session = session
         self._clock = clock
         self._since = clock()
-        self._traffic = Traffic()
+        self._traffic = session.traffic() if session else None
 
     def carry_out(self, step: Step) -> Reply | None:
         """The reply to a `Receive`; None to anything else."""
@@ -105,9 +106,17 @@ class _Exchange:
         if verdict is None:
             return None
         now, traffic = self._clock(), session.traffic()
-        reply = Reply(verdict, now - self._since, traffic.up - self._traffic.up, traffic.down - self._traffic.down)
+        up, down = _between(self._traffic, traffic)
+        reply = Reply(verdict, now - self._since, up, down)
         self._since, self._traffic = now, traffic
         return reply
+
+
+def _between(before: Traffic | None, after: Traffic | None) -> tuple[int, int] | tuple[None, None]:
+    """Bytes up and down meanwhile; None for both where they were not counted."""
+    if before is None or after is None:
+        return None, None
+    return after.up - before.up, after.down - before.down
 
 
 def _advance(loop: Loop, reply: Reply | None) -> Step | Finish:
@@ -119,13 +128,26 @@ def _advance(loop: Loop, reply: Reply | None) -> Step | Finish:
         return finish
 
 
-async def _in_thread(session: LinkSession | None, call: Callable[..., T], *arguments: object) -> T:
-    """`call` in a worker thread. A cancelled caller waits for its end: the models it uses must not be freed yet."""
+async def in_thread(call: Callable[..., T], *arguments: object, give_up: Callable[[], None] | None = None) -> T:
+    """`call` in a worker thread.
+
+    A caller that is cancelled, however often, waits for the thread's end: the models it uses must not be freed yet.
+
+    Args:
+        call: what blocks.
+        arguments: of `call`.
+        give_up: shortens the wait of a cancelled caller.
+    """
     running = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        if session is not None:
-            session.close()  # ends a wait for the verifier
-        await asyncio.wait([running])
-        raise
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError as error:
+            cancelled = error
+            if give_up is not None:
+                give_up()
+    if cancelled is not None:
+        running.exception()  # looked at, or asyncio would complain that nobody did
+        raise cancelled
+    return running.result()

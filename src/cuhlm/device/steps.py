@@ -44,14 +44,14 @@ class Reply:
     Attributes:
         verdict: the verifier's answer.
         seconds: since the block was handed over, or since the last verdict.
-        bytes_up: bytes sent on the socket meanwhile.
-        bytes_down: bytes received.
+        bytes_up: bytes sent on the socket meanwhile; None where they were not counted.
+        bytes_down: bytes received, likewise.
     """
 
     verdict: Verdict
     seconds: float
-    bytes_up: int = 0
-    bytes_down: int = 0
+    bytes_up: int | None = None
+    bytes_down: int | None = None
 
 
 class Reason(StrEnum):

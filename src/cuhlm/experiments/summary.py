@@ -17,7 +17,7 @@ class Summary:
         mean_k: entries sent, over the tokens for which a distribution was sent.
         vocabulary_compression: 1 − mean_k / |V|.
         uplink_bytes_per_token: the paper's payload, over all tokens.
-        wire_bytes_per_token: bytes sent on the socket, over all tokens.
+        wire_bytes_per_token: bytes sent on the socket, over all tokens; NaN where they were not counted for all.
         wire_bytes_down_per_token: bytes received, likewise.
         target_passes_per_token: forward passes of the target.
         acceptance: accepted drafts among those judged.
@@ -54,12 +54,16 @@ def summarise(records: Sequence[TokenRecord], vocab_size: int) -> Summary:
         mean_k=mean_k,
         vocabulary_compression=1 - mean_k / vocab_size,
         uplink_bytes_per_token=_mean([record.payload_bits / 8 for record in records]),
-        wire_bytes_per_token=_mean([record.wire_bytes_up for record in records]),
-        wire_bytes_down_per_token=_mean([record.wire_bytes_down for record in records]),
+        wire_bytes_per_token=_mean([_counted(record.wire_bytes_up) for record in records]),
+        wire_bytes_down_per_token=_mean([_counted(record.wire_bytes_down) for record in records]),
         target_passes_per_token=_mean([record.target_passes for record in records]),
         acceptance=accepted / (accepted + resampled) if accepted + resampled else float("nan"),
         mean_beta=_mean(betas),
     )
+
+
+def _counted(count: int | None) -> float:
+    return float("nan") if count is None else count
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -13,10 +13,10 @@ from cuhlm.messages import Block, ModelCard, Opening, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Bytes on the socket since the session began, TCP payload (with HTTP/2 and gRPC framing, without IP headers)."""
+    """Bytes on a socket: TCP payload, with HTTP/2 and gRPC framing, without IP headers."""
 
-    up: int = 0
-    down: int = 0
+    up: int
+    down: int
 
 
 class LinkSession(Protocol):
@@ -26,7 +26,8 @@ class LinkSession(Protocol):
         """Hand a block over; does not wait.
 
         Raises:
-            LinkError: the verifier is lost.
+            LinkError: the verifier is known to be lost.
+            ProtocolError: it refused an earlier block.
         """
         ...
 
@@ -46,8 +47,8 @@ class LinkSession(Protocol):
         """
         ...
 
-    def traffic(self) -> Traffic:
-        """Bytes on the socket so far."""
+    def traffic(self) -> Traffic | None:
+        """Bytes on the socket since the verifier took the session; None where nothing is counted."""
         ...
 
     def close(self) -> None:

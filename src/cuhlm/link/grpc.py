@@ -7,6 +7,7 @@ silent is noticed by the deadline.
 
 import math
 import queue
+import ssl
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,11 @@ from cuhlm.errors import (
     VerifierBusy,
 )
 from cuhlm.link.base import LinkSession, Traffic
-from cuhlm.link.socket_bytes import connections, traffic_of
+from cuhlm.link.socket_bytes import Connection, OwnConnection
 from cuhlm.messages import Block, ModelCard, Opening, Verdict
 from cuhlm.wire import verifier_pb2 as pb
+from cuhlm.wire.addresses import host_and_port
+from cuhlm.wire.authorization import check_token, to_metadata
 from cuhlm.wire.convert import block_to_wire, card_from_wire, opening_to_wire, verdict_from_wire
 from cuhlm.wire.service import DESCRIBE, GENERATE, VOCABULARY
 
@@ -39,9 +42,6 @@ _OPTIONS = (
 
 _LONGEST_DEADLINE_SECONDS = 86_400.0
 
-_COUNTED: set[str | None] = set()
-"""Sockets whose bytes some link of this process counts: two links may reach verifiers on the same port."""
-
 
 @dataclass(frozen=True, slots=True)
 class Security:
@@ -50,10 +50,16 @@ class Security:
     Attributes:
         token: presented once per stream; None presents none.
         certificate_authority: PEM file that the verifier's certificate must chain to; None talks without TLS.
+
+    Raises:
+        ConfigurationError: the token has characters that a gRPC header cannot carry.
     """
 
     token: str | None = None
     certificate_authority: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_token(self.token)
 
 
 class GrpcLink:
@@ -73,12 +79,12 @@ class GrpcLink:
             raise ConfigurationError(
                 f"the deadline is {deadline_seconds:g} s; expected above 0, at most {_LONGEST_DEADLINE_SECONDS:g}"
             )
-        self._port = _port(address)
+        _, port = host_and_port(address)
         self._address = address
         self._security = security
         self._deadline_seconds = deadline_seconds
         self._channel = _channel(address, security)
-        self._socket: str | None = None
+        self._connection = OwnConnection(port)
 
     def describe(self) -> ModelCard:
         """The target's model card."""
@@ -88,9 +94,11 @@ class GrpcLink:
             response_deserializer=pb.ModelCard.FromString,
         )
         try:
-            return card_from_wire(call(pb.DescribeRequest(), timeout=self._deadline_seconds))
+            card = card_from_wire(call(pb.DescribeRequest(), timeout=self._deadline_seconds))
         except grpc.RpcError as error:
             raise _translated(error, self._address, self._deadline_seconds) from None
+        self._connection.find()  # now, while a link that is made next has none yet
+        return card
 
     def token_strings(self) -> list[str]:
         """The target's vocabulary."""
@@ -100,7 +108,7 @@ class GrpcLink:
             response_deserializer=pb.VocabularyPage.FromString,
         )
         try:
-            metadata = _metadata(self._security.token)
+            metadata = to_metadata(self._security.token)
             pages = call(pb.VocabularyRequest(), timeout=self._deadline_seconds, metadata=metadata)
             return [token for page in pages for token in page.tokens]
         except grpc.RpcError as error:
@@ -109,23 +117,13 @@ class GrpcLink:
     def open(self, opening: Opening) -> LinkSession:
         """Begin a generation; see `Link.open`."""
         session = GrpcSession(self._channel, opening, self._security.token, self._address, self._deadline_seconds)
-        session.count(self._descriptor())
+        session.count(self._connection.find())
         return session
 
     def close(self) -> None:
         """Give the connection back."""
         self._channel.close()
-        _COUNTED.discard(self._socket)
-
-    def _descriptor(self) -> int | None:
-        """This channel's socket, once it is connected; None where it cannot be told from another program's part."""
-        sockets = connections(self._port)
-        if self._socket not in sockets:
-            _COUNTED.discard(self._socket)
-            new = sockets.keys() - _COUNTED
-            self._socket = new.pop() if len(new) == 1 else None
-            _COUNTED.add(self._socket)
-        return sockets.get(self._socket) if self._socket else None
+        self._connection.release()
 
 
 class GrpcSession:
@@ -137,16 +135,17 @@ class GrpcSession:
         self._address = address
         self._deadline_seconds = deadline_seconds
         self._outbox: queue.SimpleQueue[pb.Request | None] = queue.SimpleQueue()
-        self._inbox: queue.SimpleQueue[pb.Reply | CuhlmError] = queue.SimpleQueue()
-        self._descriptor: int | None = None
-        self._before = Traffic()
+        self._inbox: queue.SimpleQueue[pb.Reply | None] = queue.SimpleQueue()  # None: the stream has ended
+        self._ended: CuhlmError | None = None
+        self._connection: Connection | None = None
+        self._before: Traffic | None = None
         self._asked = Block(0, ())
         self._streamed = 0
         self._vocab_size = opening.vocab_size
         call = channel.stream_stream(
             GENERATE, request_serializer=pb.Request.SerializeToString, response_deserializer=pb.Reply.FromString
         )
-        metadata = _metadata(token)
+        metadata = to_metadata(token)
         self._call = call(iter(self._outbox.get, None), metadata=metadata)
         threading.Thread(target=self._receive_all, name="cuhlm-link", daemon=True).start()
         self._outbox.put(pb.Request(open=opening_to_wire(opening)))
@@ -157,13 +156,15 @@ class GrpcSession:
             self.close()  # or gRPC's sending thread would wait for ever
             raise
 
-    def count(self, descriptor: int | None) -> None:
-        """Count the bytes of the connection behind `descriptor` from here on."""
-        self._descriptor = descriptor
-        self._before = self._total()
+    def count(self, connection: Connection | None) -> None:
+        """Count the bytes of `connection` from here on; None counts nothing."""
+        self._connection = connection
+        self._before = connection.traffic() if connection else None
 
     def send(self, block: Block) -> None:
         """Hand a block over."""
+        if self._ended is not None:
+            raise self._ended
         self._asked, self._streamed = block, 0
         self._outbox.put(pb.Request(block=block_to_wire(block)))
 
@@ -179,23 +180,17 @@ class GrpcSession:
         self._streamed += self._asked.generate > 1
         return verdict
 
-    def traffic(self) -> Traffic:
-        """Bytes on the socket since the session began; nothing where the system cannot say."""
-        total = self._total()
+    def traffic(self) -> Traffic | None:
+        """Bytes on the socket since the verifier took the session; the opening with its prompt is not among them."""
+        total = self._connection.traffic() if self._connection else None
+        if total is None or self._before is None:
+            return None
         return Traffic(total.up - self._before.up, total.down - self._before.down)
 
     def close(self) -> None:
         """End the stream."""
         self._outbox.put(None)
         self._call.cancel()  # type: ignore[no-untyped-call]
-
-    def _total(self) -> Traffic:
-        if self._descriptor is None:
-            return Traffic()
-        try:
-            return traffic_of(self._descriptor)
-        except OSError:  # the connection is gone; the stream's end says why
-            return self._before
 
     def _next(self, timeout_seconds: float) -> pb.Reply:
         try:
@@ -205,43 +200,38 @@ class GrpcSession:
                 f"the verifier at {self._address} did not answer within {timeout_seconds:g} s; "
                 "check the network, or allow more with --deadline"
             ) from None
-        if isinstance(reply, CuhlmError):
-            raise reply
+        if reply is None:
+            self._inbox.put(None)  # whoever asks again hears the same
+            assert self._ended is not None, "the reason is kept before the end is told"
+            raise self._ended
         return reply
 
     def _receive_all(self) -> None:
         try:
             for reply in self._call:
                 self._inbox.put(reply)
-            self._inbox.put(LinkError(f"the verifier at {self._address} ended the session; try again"))
+            self._ended = LinkError(f"the verifier at {self._address} ended the session; try again")
         except grpc.RpcError as error:
-            self._inbox.put(_translated(error, self._address, self._deadline_seconds))
-
-
-def _metadata(token: str | None) -> tuple[tuple[str, str], ...]:
-    return () if token is None else (("authorization", f"Bearer {token}"),)
-
-
-def _port(address: str) -> int:
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-        raise ConfigurationError(
-            f"the verifier address {address!r} is unusable; expected HOST:PORT, like 127.0.0.1:50051"
-        )
-    return int(port)
+            self._ended = _translated(error, self._address, self._deadline_seconds)
+        self._inbox.put(None)
 
 
 def _channel(address: str, security: Security) -> grpc.Channel:
     if security.certificate_authority is None:
         return grpc.insecure_channel(address, options=_OPTIONS)
-    try:
-        root = security.certificate_authority.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(
-            f"the certificate file {security.certificate_authority} cannot be read: {error.strerror}; "
-            "expected a PEM file"
-        ) from error
+    root = _checked_authority(security.certificate_authority)
     return grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=root), options=_OPTIONS)
+
+
+def _checked_authority(path: Path) -> bytes:
+    """The PEM file's bytes; gRPC itself would only fail later, and call the verifier unreachable."""
+    try:
+        ssl.create_default_context(cafile=path)
+        return path.read_bytes()
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigurationError(
+            f"the certificate file {path} cannot be read: {error.strerror or error}; expected a PEM file"
+        ) from error
 
 
 def checked_verdict(verdict: Verdict, asked: Block, streamed: int, vocab_size: int) -> Verdict:
@@ -283,6 +273,7 @@ def _translated(error: grpc.RpcError, address: str, deadline_seconds: float) -> 
         grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
         grpc.StatusCode.RESOURCE_EXHAUSTED: VerifierBusy,
         grpc.StatusCode.INVALID_ARGUMENT: ProtocolError,
+        grpc.StatusCode.ABORTED: LinkError,
     }
     if code in ours:
         return ours[code](details)
@@ -291,6 +282,8 @@ def _translated(error: grpc.RpcError, address: str, deadline_seconds: float) -> 
             f"the verifier at {address} did not answer within {deadline_seconds:g} s; "
             "check the network, or allow more with --deadline"
         )
+    if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
+        return LinkError(f"the verifier at {address} failed ({details or code}); its own output says more; try again")
     if code == grpc.StatusCode.UNIMPLEMENTED:
         return ProtocolError(f"what listens at {address} is not a cuhlm verifier of this version; check the address")
     return LinkError(

@@ -83,7 +83,7 @@ class SimulatedSession:
         self._arrived = None
         return verdict
 
-    def traffic(self) -> Traffic:
+    def traffic(self) -> Traffic | None:
         """Bytes that the inner link really sent."""
         return self._inner.traffic()
 

@@ -4,7 +4,8 @@ import hmac
 import threading
 from dataclasses import dataclass, field
 
-from cuhlm.errors import ConfigurationError, Unauthenticated, VerifierBusy
+from cuhlm.errors import Unauthenticated, VerifierBusy
+from cuhlm.wire.authorization import check_token
 
 
 @dataclass(slots=True)
@@ -22,8 +23,7 @@ class Admission:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        if self.token == "":
-            raise ConfigurationError("the token is empty; expected some characters; leave it out to ask for none")
+        check_token(self.token)
 
     def authenticate(self, presented: str | None) -> None:
         """Check a device's token, in time that does not depend on where it differs.

@@ -1,24 +1,37 @@
 """The verifier on the network: an asyncio gRPC server around `Verifier` (design 3).
 
-The event loop only moves messages. What blocks (the model, the judging) runs in one worker thread per session.
+The event loop only moves messages. What blocks (the model, the judging) runs in one worker thread per session. A
+device that falls silent loses its place after a while, one whose connection is dead sooner.
 """
 
 import asyncio
 import ipaddress
+import ssl
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 import grpc.aio
 
-from cuhlm.errors import ConfigurationError, ContextOverflow, CuhlmError, ProtocolError, Unauthenticated, VerifierBusy
+from cuhlm.errors import (
+    ConfigurationError,
+    ContextOverflow,
+    CuhlmError,
+    LinkError,
+    LinkTimeout,
+    ProtocolError,
+    Unauthenticated,
+    VerifierBusy,
+)
 from cuhlm.messages import Opening
 from cuhlm.verifier.host import HostedSession, Verifier
 from cuhlm.wire import verifier_pb2 as pb
+from cuhlm.wire.addresses import host_and_port
+from cuhlm.wire.authorization import token_of
 from cuhlm.wire.convert import block_from_wire, card_to_wire, opening_from_wire, verdict_to_wire
 from cuhlm.wire.service import SERVICE
 
@@ -34,7 +47,11 @@ _OPTIONS = (
     ("grpc.so_reuseport", 0),  # two verifiers on one port would share devices at random
     ("grpc.http2.bdp_probe", 0),
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 60_000),  # seldom: a ping is 17 bytes on a link that may be thin
+    ("grpc.keepalive_timeout_ms", 20_000),
 )
+IDLE_SECONDS = 300.0
+"""How long a device may be silent: it drafts meanwhile, and may skip many tokens before it asks."""
 
 T = TypeVar("T")
 Context = grpc.aio.ServicerContext[object, object]
@@ -55,14 +72,26 @@ class Server:
         verifier: whom to serve; the caller closes it after `stop`.
         listen: HOST:PORT; port 0 takes a free one.
         certificate: for TLS; None talks without.
+        idle_seconds: a device that says nothing for so long loses its place.
 
     Raises:
-        ConfigurationError: the address is unusable, or open to the network without a token.
+        ConfigurationError: the address is unusable, or open to the network without a token, or no certificate is
+            where it should be.
     """
 
-    def __init__(self, verifier: Verifier, listen: str, *, certificate: Certificate | None = None) -> None:
-        _check_exposure(listen, has_token=verifier.has_token)
+    def __init__(
+        self,
+        verifier: Verifier,
+        listen: str,
+        *,
+        certificate: Certificate | None = None,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        check_exposure(listen, has_token=verifier.has_token)
         self._verifier = verifier
+        self._idle_seconds = idle_seconds
+        self._stopping = False
+        self._streams: set[asyncio.Task[Any] | None] = set()
         self._workers = ThreadPoolExecutor(verifier.card.max_sessions + 1, thread_name_prefix="cuhlm-session")
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers((self._handlers(),))
@@ -82,20 +111,18 @@ class Server:
         await self._server.wait_for_termination()
 
     async def stop(self, grace_seconds: float = 1.0) -> None:
-        """End: new calls are refused, running ones have `grace_seconds` to finish."""
+        """End: new calls are refused, devices are told, and have `grace_seconds` to hear it."""
+        self._stopping = True
+        for stream in self._streams:
+            if stream is not None:
+                stream.cancel()
         await self._server.stop(grace_seconds)
         self._workers.shutdown(wait=True, cancel_futures=True)
 
     def _bind(self, listen: str, certificate: Certificate | None) -> int:
         if certificate is None:
             return self._server.add_insecure_port(listen)
-        try:
-            pair = (certificate.key.read_bytes(), certificate.chain.read_bytes())
-        except OSError as error:
-            raise ConfigurationError(
-                f"{error.filename} cannot be read: {error.strerror}; expected a PEM file"
-            ) from error
-        return self._server.add_secure_port(listen, grpc.ssl_server_credentials([pair]))
+        return self._server.add_secure_port(listen, grpc.ssl_server_credentials([_read(certificate)]))
 
     def _handlers(self) -> "grpc.GenericRpcHandler[object, object]":
         return grpc.method_handlers_generic_handler(
@@ -125,22 +152,40 @@ class Server:
     async def _generate(self, requests: AsyncIterator[pb.Request], context: Context) -> AsyncIterator[pb.Reply]:
         await self._authenticate(context)
         session: HostedSession | None = None
+        stream = asyncio.current_task()
+        self._streams.add(stream)
         try:
-            opening = opening_from_wire((await anext(requests)).open)
+            if (first := await self._next(requests)) is None:
+                return
+            opening = opening_from_wire(first.open)
             session = await self._open(opening)
             yield pb.Reply(opened=pb.Opened())
             await self._run(session.prefill)
-            async for request in requests:
+            while (request := await self._next(requests)) is not None:
                 answers = session.answer(block_from_wire(request.block, opening.vocab_size))
                 while (verdict := await self._run(next, answers, None)) is not None:
                     yield pb.Reply(verdict=verdict_to_wire(verdict))
-        except StopAsyncIteration:
-            return
+        except asyncio.CancelledError:
+            if not self._stopping:  # the device left
+                raise
+            await _abort(context, LinkError("the verifier is shutting down; try again later, or ask another"))
         except CuhlmError as error:
             await _abort(context, error)
         finally:
+            self._streams.discard(stream)
             if session is not None:
                 session.close()
+
+    async def _next(self, requests: AsyncIterator[pb.Request]) -> pb.Request | None:
+        """The device's next message; None where it has ended the stream."""
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                return await anext(requests, None)
+        except TimeoutError:
+            raise LinkTimeout(
+                f"nothing came from this device for {self._idle_seconds:g} s, so its place was given back; "
+                "ask again, or start the verifier with a longer --idle"
+            ) from None
 
     async def _open(self, opening: Opening) -> HostedSession:
         """A session; one that a device did not wait for is closed as soon as it is there."""
@@ -152,10 +197,8 @@ class Server:
             raise
 
     async def _authenticate(self, context: Context) -> None:
-        metadata = dict(context.invocation_metadata() or ())
-        scheme, _, token = str(metadata.get("authorization", "")).partition(" ")
         try:
-            self._verifier.authenticate(token if scheme == "Bearer" else None)
+            self._verifier.authenticate(token_of(context.invocation_metadata() or ()))
         except Unauthenticated as error:
             await _abort(context, error)
 
@@ -168,17 +211,31 @@ def _close_unclaimed(opened: "Future[HostedSession]") -> None:
         opened.result().close()
 
 
+def _read(certificate: Certificate) -> tuple[bytes, bytes]:
+    """Key and chain, checked to belong together: gRPC itself would only say that it cannot listen."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate.chain, certificate.key)
+        return certificate.key.read_bytes(), certificate.chain.read_bytes()
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigurationError(
+            f"the certificate {certificate.chain} with the key {certificate.key} cannot be used: "
+            f"{error.strerror or error}; expected two PEM files that belong together"
+        ) from error
+
+
 async def _abort(context: Context, error: CuhlmError) -> NoReturn:
-    status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), grpc.StatusCode.UNAVAILABLE)
+    status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), grpc.StatusCode.ABORTED)
     await context.abort(status, str(error))
     raise AssertionError("abort always raises")
 
 
-def _check_exposure(listen: str, *, has_token: bool) -> None:
-    """Refuse to serve a network without a token; loopback may do without."""
-    host = listen.rpartition(":")[0].strip("[]")
-    if not host:
-        raise ConfigurationError(f"the address {listen!r} is unusable; expected HOST:PORT, like 127.0.0.1:50051")
+def check_exposure(listen: str, *, has_token: bool) -> None:
+    """Refuse to serve a network without a token; loopback may do without.
+
+    Raises:
+        ConfigurationError: that, or the address is none.
+    """
+    host, _ = host_and_port(listen, lowest_port=0)
     try:
         local = ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -4,21 +4,24 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable
+from contextlib import closing
 
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.locate import locate
 from cuhlm.verifier.host import Verifier
-from cuhlm.verifier.server import Certificate, Server
+from cuhlm.verifier.server import Certificate, Server, check_exposure
 
 
-async def serve(
+def serve(
     model: str,
     listen: str,
+    *,
     token: str | None,
     sessions: int,
     context: int | None,
     threads: int | None,
     certificate: Certificate | None,
+    idle_seconds: float,
     announce: Callable[[str], None],
 ) -> None:
     """Serve `model` at `listen` until SIGINT or SIGTERM.
@@ -31,31 +34,47 @@ async def serve(
         context: tokens one sequence can hold; None takes the engine's default.
         threads: of the model; None takes all cores.
         certificate: for TLS.
+        idle_seconds: a device that says nothing for so long loses its place.
         announce: is told, in one line, when devices can come.
 
     Raises:
         ModelError: the model cannot be loaded.
         ConfigurationError: the address cannot be served.
     """
-    engine = LlamaCppEngine.load(locate(model), context_length=context, sequences=sessions, threads=threads)
-    verifier = Verifier(engine, max_sessions=sessions, token=token)
+    check_exposure(listen, has_token=token is not None)  # before the model takes its time
+    with (
+        closing(
+            LlamaCppEngine.load(locate(model), context_length=context, sequences=sessions, threads=threads)
+        ) as engine,
+        closing(Verifier(engine, max_sessions=sessions, token=token)) as verifier,
+    ):
+        asyncio.run(_serve(verifier, listen, certificate, idle_seconds, announce))
+
+
+async def _serve(
+    verifier: Verifier,
+    listen: str,
+    certificate: Certificate | None,
+    idle_seconds: float,
+    announce: Callable[[str], None],
+) -> None:
+    stop = _stop_on_signal()
+    server = Server(verifier, listen, certificate=certificate, idle_seconds=idle_seconds)
+    await server.start()
     try:
-        server = Server(verifier, listen, certificate=certificate)
-        await server.start()
         host = listen.rpartition(":")[0]
         exact = "exact to the bit" if verifier.card.batch_invariant else "exact in law"
-        announce(f"{verifier.card.name}: listening on {host}:{server.port} for {sessions} devices ({exact})")
-        await _until_signalled()
-        await server.stop()
+        devices = verifier.card.max_sessions
+        announce(f"{verifier.card.name}: listening on {host}:{server.port} for {devices} devices ({exact})")
+        await stop.wait()
     finally:
-        verifier.close()
-        engine.close()
+        await server.stop()
 
 
-async def _until_signalled() -> None:
+def _stop_on_signal() -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # not on Windows' event loops
             loop.add_signal_handler(name, stop.set)
-    await stop.wait()
+    return stop

@@ -1,0 +1,25 @@
+"""Whether a result can be written, asked before the work that makes it."""
+
+from pathlib import Path
+
+from cuhlm.errors import ConfigurationError
+
+
+def check_writable(path: Path, what: str) -> None:
+    """Refuse a path to which nothing can be written; what is there stays as it is.
+
+    Args:
+        path: of the file to be.
+        what: the result, for the message: "the profile".
+
+    Raises:
+        ConfigurationError: with the system's reason.
+    """
+    existed = path.exists()
+    try:
+        with path.open("a"):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"{what} {path} cannot be written: {error.strerror}; choose another path") from error
+    if not existed:
+        path.unlink()

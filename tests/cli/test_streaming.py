@@ -1,0 +1,72 @@
+"""An answer on the terminal."""
+
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.relay import relay
+from tests.toy_pair import PROMPT, VOCAB, settings, toy_device
+from tests.toy_server import serving
+
+from cuhlm.cli.streaming import stream_answer
+from cuhlm.device.device import Device, Request
+from cuhlm.device.ending import Limits
+from cuhlm.errors import LinkError
+from cuhlm.link.grpc import GrpcLink
+from cuhlm.messages import Sampling
+from cuhlm.records import read_trace
+from cuhlm.testing import ToyEngine
+from cuhlm.testing.toy_engine import ToyTokenizer
+
+
+class SpeaksMarkup(ToyEngine):
+    @property
+    def tokenizer(self) -> ToyTokenizer:
+        class Markup(ToyTokenizer):
+            def piece(self, token: int) -> bytes:
+                return b"[/]" if token >= 0 else b""
+
+        return Markup(VOCAB, None)
+
+
+def test_text_that_looks_like_markup_is_shown_as_it_is_also_where_it_was_held_back(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    device = Device(SpeaksMarkup(vocab_size=VOCAB), None)
+    request = Request(PROMPT, Sampling(), 0, Limits(3, ("[/]" * 3 + "!",)))
+    stream_answer(device, settings("local"), request, trace=None, fates=False)
+    assert capsys.readouterr().out == "[/][/][/]\n"
+
+
+def test_nothing_is_said_of_a_socket_where_there_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    request = Request(PROMPT, Sampling(), 0, Limits(3))
+    with toy_device() as device:
+        stream_answer(device, settings("hlm"), request, trace=None, fates=True)
+    said = capsys.readouterr().err
+    assert "100% transmitted" in said
+    assert "bytes" not in said
+
+
+def test_a_lost_link_leaves_every_decided_token_on_the_screen_and_in_the_trace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draft = ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6, context_length=10**6)
+    strings, trace = draft.tokenizer.token_strings(), tmp_path / "t.jsonl"
+    held = tuple(f"{each}!" for each in strings)  # the last character always waits
+    with (
+        serving(ToyEngine(vocab_size=VOCAB, seed=5, context_length=10**6)) as address,
+        relay(address) as between,
+        closing(GrpcLink(between.address, deadline_seconds=0.5)) as link,
+    ):
+        device = Device(draft, link)
+        falls_silent = threading.Timer(0.5, between.hold)
+        falls_silent.start()
+        with pytest.raises(LinkError, match="did not answer"):
+            stream_answer(
+                device, settings("hlm"), Request(PROMPT, Sampling(), 0, Limits(10**6, held)), trace=trace, fates=False
+            )
+        between.release()
+    tokens = [record.token for record in read_trace(trace)]
+    assert len(tokens) >= 3
+    assert capsys.readouterr().out == "".join(strings[token] for token in tokens) + "\n"

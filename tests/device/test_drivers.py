@@ -1,0 +1,115 @@
+"""The asynchronous driver against a verifier that falls silent, over real gRPC."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+from tests.relay import Relay, relay
+from tests.toy_pair import PROMPT, VOCAB, settings
+from tests.toy_server import serving
+
+from cuhlm.device.device import Device, Request
+from cuhlm.device.drivers import in_thread
+from cuhlm.device.ending import Limits
+from cuhlm.device.steps import Emit
+from cuhlm.link.grpc import GrpcLink
+from cuhlm.messages import Sampling
+from cuhlm.testing import ToyEngine
+
+PLACES = 2
+REQUEST = Request(PROMPT, Sampling(), 0, Limits(5))
+
+
+@contextmanager
+def distant_device() -> Iterator[tuple[Device, Relay]]:
+    draft = ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6, sequences=PLACES)
+    with (
+        serving(ToyEngine(vocab_size=VOCAB, seed=5)) as address,
+        relay(address) as between,
+        closing(GrpcLink(between.address, deadline_seconds=20)) as link,
+    ):
+        yield Device(draft, link), between
+
+
+def assert_every_place_is_free(device: Device) -> None:
+    for sequence in [device.draft.open() for _ in range(PLACES)]:
+        sequence.close()
+
+
+async def ticks(count: list[int]) -> None:
+    while True:
+        await asyncio.sleep(0.01)
+        count.append(1)
+
+
+async def tokens(device: Device) -> list[int]:
+    items = device.generate_async(settings("hlm"), REQUEST)
+    return [item.record.token async for item in items if isinstance(item, Emit)]
+
+
+def test_the_event_loop_runs_on_while_a_session_opens() -> None:
+    async def run(device: Device, between: Relay) -> tuple[int, list[int]]:
+        count: list[int] = []
+        ticking = asyncio.create_task(ticks(count))
+        between.hold()
+        generation = asyncio.create_task(tokens(device))
+        await asyncio.sleep(0.5)
+        ticked = len(count)
+        between.release()
+        got = await generation
+        ticking.cancel()
+        return ticked, got
+
+    with distant_device() as (device, between):
+        ticked, got = asyncio.run(run(device, between))
+    assert ticked > 10
+    assert len(got) == 5
+
+
+@pytest.mark.parametrize("decided", [0, 2], ids=["while it opens", "while it waits for a verdict"])
+def test_a_generation_that_is_cancelled_twice_ends_and_gives_its_places_back(decided: int) -> None:
+    async def run(device: Device, between: Relay) -> None:
+        items = device.generate_async(settings("hlm"), REQUEST)
+        for _ in range(decided):
+            await anext(items)
+        between.hold()
+        waiting = asyncio.ensure_future(anext(items))
+        await asyncio.sleep(0.2)
+        waiting.cancel()
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        if not decided:  # an opening cannot be given up: it ends with its answer
+            between.release()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(waiting, 10)
+        await items.aclose()
+        between.release()
+
+    with distant_device() as (device, between):
+        asyncio.run(run(device, between))
+        assert_every_place_is_free(device)
+        assert len(asyncio.run(tokens(device))) == 5
+
+
+def test_a_cancelled_caller_waits_for_the_end_of_what_it_runs() -> None:
+    may_end, ended = threading.Event(), []
+
+    def work() -> None:
+        assert may_end.wait(10)
+        ended.append(True)
+
+    async def run() -> None:
+        caller = asyncio.create_task(in_thread(work))
+        for _ in range(3):
+            await asyncio.sleep(0.02)
+            caller.cancel()
+        await asyncio.sleep(0.02)
+        assert not caller.done()
+        may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        assert ended
+
+    asyncio.run(run())
