@@ -63,7 +63,7 @@ class ModelCard:
         vocab_fingerprint: SHA-256 (hex) over all token strings in order.
         context_length: tokens one sequence can hold.
         batch_invariant: a position's logits do not depend on what else is in the forward pass (design 3).
-        max_block: drafted and synced tokens that one block may carry; 0 where the question does not arise.
+        max_block: drafted tokens that one block may carry; 0 where the question does not arise.
         max_sessions: sessions that may be open at once; 0 likewise.
         end_tokens: tokens with which this model ends a turn or a text.
         fingerprint: identifies the weights, so that a profile is used only with the pair it was made for.

@@ -30,7 +30,6 @@ def payload(history: list[int]) -> Payload:
 def judge(of: Session, block: Block, history: list[int]) -> Verdict:
     """Plan, let the toy target read, judge."""
     work = of.plan(block, len(history) - 1)
-    assert isinstance(work, Work)
     whole = [*history, *block.sync, *block.drafted]
     first = len(history) + len(block.sync)
     return of.judge(block, np.stack([TARGET.logits(whole[: first + row]) for row in range(work.rows)]))
@@ -43,14 +42,6 @@ def test_a_block_makes_the_target_read_what_it_has_not_read_and_no_more() -> Non
 
 def test_a_sequence_that_read_a_rejected_draft_is_dropped_to_the_history() -> None:
     assert session().plan(Block(3, (), generate=1), read=7) == Work(keep=2, tokens=(3,), rows=1)
-
-
-def test_a_block_sent_twice_gets_the_same_verdict_and_counts_once() -> None:
-    of = session()
-    block = Block(3, (), (6,), (payload([1, 2, 3]),))
-    verdict = judge(of, block, [1, 2, 3])
-    assert of.plan(block, read=3) is verdict
-    assert of.length == 4
 
 
 def test_an_accepted_draft_continues_the_history_and_a_rejected_one_is_replaced() -> None:
@@ -84,8 +75,7 @@ def test_rejected_drafts_that_the_target_read_are_dropped_before_a_longer_histor
         if verdict.accepted < 3:
             rejected += 1
             work = of.plan(Block(of.length + 3, (1, 2, 3), generate=1), read=6)
-            assert isinstance(work, Work)
-            assert work.keep + len(work.tokens) == of.length
+            assert work.keep + len(work.tokens) == of.length + 3
             assert 3 + verdict.accepted >= work.keep  # what it keeps are tokens that stood
     assert rejected
 
@@ -98,7 +88,7 @@ def test_rejected_drafts_that_the_target_read_are_dropped_before_a_longer_histor
         (Block(3, ()), "expected one of the two"),
         (Block(3, (), (6,), (payload([1]),), generate=1), "expected one of the two"),
         (Block(3, (), (VOCAB,), (payload([1]),)), "token 12 is outside"),
-        (Block(13, (1,) * 10, generate=1), "carries 10 tokens; expected at most 8"),
+        (Block(3, (), (1,) * 9, (payload([1]),) * 9), "drafts 9 tokens; expected at most 8"),
         (Block(3, (), generate=98), "reaches position 101"),
     ],
 )
@@ -107,6 +97,19 @@ def test_a_block_that_does_not_fit_is_refused_and_changes_nothing(block: Block, 
     with pytest.raises(ProtocolError, match=message):
         of.plan(block, read=2)
     assert of.length == 3
+
+
+def test_as_many_tokens_are_synced_as_the_context_holds() -> None:
+    work = session(max_block=8).plan(Block(99, (1,) * 96, generate=1), read=2)
+    assert (work.keep, len(work.tokens)) == (2, 97)
+
+
+def test_a_block_that_is_planned_but_never_judged_changes_nothing() -> None:
+    of = session()
+    of.plan(Block(5, (4, 5), generate=1), read=2)
+    assert of.length == 3
+    # What the target read of it is dropped again.
+    assert of.plan(Block(4, (6,), generate=1), read=5) == Work(keep=3, tokens=(6,), rows=1)
 
 
 def test_a_malformed_payload_is_refused_and_the_history_stays() -> None:

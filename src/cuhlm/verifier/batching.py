@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +41,7 @@ class Batcher:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._closed = False
+        self._submitting = threading.Lock()  # nothing is queued behind the end
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="cuhlm-target", daemon=True)
         self._thread.start()
@@ -64,35 +66,35 @@ class Batcher:
 
     def discard(self, sequence: Sequence) -> None:
         """Close `sequence` when the model is free; does not wait."""
-        self._jobs.put(_Job(sequence.close))
+        with suppress(LinkError):  # the thread has ended, and frees nothing any more
+            self._submit(_Job(sequence.close))
 
     def close(self) -> None:
-        """Finish what waits and end the thread. The engine stays the caller's."""
-        self._closed = True
-        self._jobs.put(None)
+        """Finish what waits and end the thread; closing twice is allowed. The engine stays the caller's."""
+        with self._submitting:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
         self._thread.join()
-        while not self._jobs.empty():
-            if job := self._jobs.get():
-                job.done.set_exception(_shutting_down())
 
     def _wait(self, job: _Job) -> Any:
-        if self._closed:
-            raise _shutting_down()
-        self._jobs.put(job)
+        self._submit(job)
         return job.done.result()
 
+    def _submit(self, job: _Job) -> None:
+        with self._submitting:
+            if self._closed:
+                raise LinkError("the verifier is shutting down; connect to another or try again later")
+            self._jobs.put(job)
+
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            waiting, closing = [job], False
+        closing = False
+        while not closing:
+            waiting = [self._jobs.get()]
             while not self._jobs.empty():
-                following = self._jobs.get()
-                if following is None:
-                    closing = True
-                    break
-                waiting.append(following)
-            self._serve(waiting)
-            if closing:
-                return
+                waiting.append(self._jobs.get())
+            closing = None in waiting
+            self._serve([job for job in waiting if job is not None])
 
     def _serve(self, waiting: list[_Job]) -> None:
         passes = [job for job in waiting if isinstance(job.work, Advance)]
@@ -122,11 +124,9 @@ class Batcher:
                 job.work.sequence.drop(job.keep)
         rows = self._engine.advance([job.work for job in passes if isinstance(job.work, Advance)])
         seconds = time.perf_counter() - started
+        if len(rows) != len(passes):
+            raise RuntimeError(f"the engine answered {len(rows)} of {len(passes)} sequences that it was to advance")
         return [Timed(logits, seconds) for logits in rows]
-
-
-def _shutting_down() -> LinkError:
-    return LinkError("the verifier is shutting down; connect to another or try again later")
 
 
 def _resolve(job: _Job, call: Callable[[], Any]) -> None:

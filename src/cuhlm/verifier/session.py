@@ -3,12 +3,12 @@
 The session keeps the history and decides; it never touches the target model. `plan` says what the model must
 read, `judge` turns the logits into the verdict:
 
-    work = session.plan(block)          # or the stored verdict, where the block came before
+    work = session.plan(block, read)
     logits = ...                        # the target reads work.tokens, hands back work.rows rows
     verdict = session.judge(block, logits)
 
-All randomness is keyed by (seed, position, purpose), and the last block's verdict is stored, so that a block
-sent twice gets the same answer even from an engine whose numerics are not batch-invariant.
+Only `judge` changes the history: a block that is refused, or whose forward pass fails, leaves it as it was.
+All randomness is keyed by (seed, position, purpose).
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Session:
         codec: decodes payloads.
         vocab_size: length of the target's logit rows.
         context_length: tokens that the target's sequence can hold.
-        max_block: synced and drafted tokens, or tokens to generate, that one block may carry.
+        max_block: drafted tokens that one block may carry.
 
     Raises:
         ProtocolError: the opening does not fit the model.
@@ -61,7 +61,6 @@ class Session:
         self._context_length = context_length
         self._max_block = max_block
         self._history = list(opening.prompt)
-        self._answered: tuple[Block, Verdict] | None = None
         self._agreed = len(self._history)  # the target's sequence equals the history up to here, if it is that long
         self._check_tokens(opening.prompt)
         if not opening.prompt:
@@ -81,8 +80,8 @@ class Session:
         """The prompt but its last token, which the first block's forward pass reads."""
         return Work(0, self._opening.prompt[:-1], 0)
 
-    def plan(self, block: Block, read: int) -> Work | Verdict:
-        """What the target must read for `block`, or the stored verdict where it was judged before.
+    def plan(self, block: Block, read: int) -> Work:
+        """What the target must read for `block`.
 
         Args:
             block: the device's request.
@@ -91,14 +90,10 @@ class Session:
         Raises:
             ProtocolError: the block does not continue this history, or is malformed.
         """
-        if self._answered is not None and self._answered[0] == block:
-            return self._answered[1]
         self._check(block)
-        self._history += block.sync
         rows = max(1, len(block.drafted))
-        keep = min(read, self._agreed, len(self._history) - 1)
-        self._agreed = len(self._history)
-        return Work(keep, (*self._history[keep:], *block.drafted[: rows - 1]), rows)
+        keep = min(read, self._agreed, block.position - 1)
+        return Work(keep, (*self._history[keep:], *block.sync, *block.drafted[: rows - 1]), rows)
 
     def judge(self, block: Block, logits: Array) -> Verdict:
         """The verdict on `block`.
@@ -108,19 +103,17 @@ class Session:
             logits: the target's rows, shape (rows, |V|): row i holds the law of position ``block.position + i``.
 
         Raises:
-            ProtocolError: a payload is malformed; the history is as it was before the block.
+            ProtocolError: a payload is malformed.
         """
         try:
             verdict = self._verdict(block, logits[:, : self._opening.vocab_size])
         except PayloadError as error:
-            del self._history[block.position - len(block.sync) :]
-            self._agreed = len(self._history)
             raise ProtocolError(f"the payload of position {block.position} is malformed: {error}") from error
+        self._history += block.sync
         self._history += block.drafted[: verdict.accepted]
         self._agreed = len(self._history)  # beyond it the target may have read drafts that did not stand
         if verdict.token is not None:
             self._history.append(verdict.token)
-        self._answered = (block, verdict)
         return verdict
 
     def _verdict(self, block: Block, logits: Array) -> Verdict:
@@ -163,10 +156,10 @@ class Session:
                 f"the block drafts {len(block.drafted)} tokens and asks for {block.generate}; expected one of the two"
             )
         wanted = len(block.drafted) + block.generate
-        if len(block.sync) + len(block.drafted) > self._max_block:
+        if len(block.drafted) > self._max_block:
             raise ProtocolError(
-                f"the block carries {len(block.sync) + len(block.drafted)} tokens; expected at most {self._max_block}; "
-                "sync more often"
+                f"the block drafts {len(block.drafted)} tokens; expected at most {self._max_block}; "
+                "ask for a verdict more often"
             )
         if block.position + wanted > self._context_length:
             raise ProtocolError(
