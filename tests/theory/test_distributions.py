@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuhlm.errors import ProtocolError
+from cuhlm.errors import ModelError
 from cuhlm.messages import Sampling
-from cuhlm.theory.distributions import check_probabilities, distribution, softmax
+from cuhlm.theory.distributions import distribution, softmax
 
 logit_rows = st.lists(st.floats(-60, 60, width=32), min_size=2, max_size=30).map(lambda z: np.array(z, np.float32))
 samplings = st.builds(
@@ -40,7 +40,8 @@ def naive(logits, sampling):
 def test_probabilities_are_those_of_the_definition(logits, sampling):
     law = distribution(logits, sampling)
     assert law.dtype == np.float32
-    check_probabilities(law, tolerance=1e-5)
+    assert law.min() >= 0
+    assert abs(float(law.sum(dtype=np.float64)) - 1) < 1e-5
     expected = naive(logits, sampling)
     if np.array_equal(law > 0, expected > 1e-45):  # the filters' edges may fall otherwise in float32
         np.testing.assert_allclose(law, expected, rtol=1e-4, atol=1e-7)
@@ -105,14 +106,8 @@ def test_large_vocabularies_sum_to_one():
     assert math.isclose(float(softmax(logits).sum(dtype=np.float64)), 1, abs_tol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("probs", "named"), [([0.5, 0.4], "0.9"), ([1.5, -0.5], "-0.5"), ([np.nan, 1], "nan"), ([np.inf, 1], "inf")]
-)
-def test_what_is_no_distribution_is_refused_by_its_number(probs, named):
-    with pytest.raises(ProtocolError, match=named):
-        check_probabilities(np.array(probs, np.float32))
-
-
-def test_the_worst_row_of_a_batch_is_named():
-    with pytest.raises(ProtocolError, match=r"sum to 1\.5"):
-        check_probabilities(np.array([[0.5, 0.5], [0.5, 1.0]], np.float32))
+@pytest.mark.parametrize("temperature", [0, 0.7, 1])
+@pytest.mark.parametrize("broken", [[0, np.nan, 1], [0, np.inf, 1], [-np.inf] * 3])
+def test_logits_that_make_no_distribution_are_refused(broken, temperature):
+    with pytest.raises(ModelError, match="make no distribution"):
+        distribution(np.array([[0, 1, 2], broken], np.float32), Sampling(temperature=temperature))

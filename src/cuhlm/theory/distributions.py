@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from cuhlm.errors import ProtocolError
+from cuhlm.errors import ModelError
 from cuhlm.messages import Array, Sampling
 from cuhlm.theory.truncation import top_k
 
@@ -20,6 +20,9 @@ def distribution(logits: Array, sampling: Sampling) -> Array:
 
     Returns:
         probabilities, shape (…, |V|), float32, a new array.
+
+    Raises:
+        ModelError: the logits make no distribution: one is not a number or +∞, or all are −∞.
     """
     if sampling.temperature == 0:
         return _one_hot(logits)
@@ -34,8 +37,11 @@ def softmax(logits: Array, temperature: float = 1.0) -> Array:
     """softmax(z / T) along the last axis, T > 0, float32, a new array.
 
     Five scans of |V|: maximum, difference, exponential, sum, scaling; one more where T ≠ 1.
+
+    Raises:
+        ModelError: the logits make no distribution: one is not a number or +∞, or all are −∞.
     """
-    probs: Array = np.subtract(logits, logits.max(axis=-1, keepdims=True), dtype=np.float32)
+    probs: Array = np.subtract(logits, _checked(logits.max(axis=-1, keepdims=True)), dtype=np.float32)
     if temperature != 1:
         with np.errstate(over="ignore"):  # near T = 0 a far logit becomes −inf, as it should
             probs /= np.float32(max(temperature, _COLDEST))
@@ -45,31 +51,22 @@ def softmax(logits: Array, temperature: float = 1.0) -> Array:
     return probs
 
 
-def check_probabilities(probs: Array, *, tolerance: float = 1e-3) -> None:
-    """Refuse what is not a distribution; for boundaries.
-
-    Args:
-        probs: shape (…, |V|).
-        tolerance: how far from 1 a sum may lie.
-
-    Raises:
-        ProtocolError: an entry is negative or not a number, or a sum is off.
-    """
-    smallest = float(probs.min())
-    if not smallest >= 0:  # a NaN ends here too
-        raise ProtocolError(f"a probability is {smallest}; expected none below 0: the sender's distribution is broken")
-    sums = np.atleast_1d(probs.sum(axis=-1, dtype=np.float64))
-    worst = float(sums[np.argmax(np.abs(sums - 1))])
-    if not abs(worst - 1) <= tolerance:
-        raise ProtocolError(
-            f"probabilities sum to {worst}; expected 1 ± {tolerance}: the sender's distribution is broken"
-        )
-
-
 def _one_hot(logits: Array) -> Array:
     probs = np.zeros(logits.shape, dtype=np.float32)
-    np.put_along_axis(probs, logits.argmax(axis=-1, keepdims=True), 1, axis=-1)
+    first = logits.argmax(axis=-1, keepdims=True)
+    _checked(np.take_along_axis(logits, first, axis=-1))
+    np.put_along_axis(probs, first, 1, axis=-1)
     return probs
+
+
+def _checked(largest: Array) -> Array:
+    """The largest logits, which are numbers unless a row makes no distribution: both maximum and argmax find a NaN."""
+    if not np.isfinite(largest).all():
+        raise ModelError(
+            "the model's logits make no distribution: one is not a number or infinite, or all are −∞; "
+            "expected finite ones: is the model file damaged?"
+        )
+    return largest
 
 
 def _filter(probs: Array, sampling: Sampling) -> None:
