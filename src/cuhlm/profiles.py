@@ -20,6 +20,9 @@ from cuhlm.theory.uncertainty import Measure
 
 FORMAT = 1
 
+MOST_PERTURBATIONS = 1000
+"""Each is a scan of the vocabulary for every token."""
+
 
 @dataclass(frozen=True, slots=True)
 class UncertaintySettings:
@@ -38,9 +41,11 @@ class UncertaintySettings:
     theta_max: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.perturbations < 1:
-            raise ConfigurationError(f"perturbations is {self.perturbations}; expected 1 or more (the paper uses 20)")
-        if not 0 <= self.theta_min < self.theta_max:
+        if not 1 <= self.perturbations <= MOST_PERTURBATIONS:
+            raise ConfigurationError(
+                f"perturbations is {self.perturbations}; expected 1 to {MOST_PERTURBATIONS} (the paper uses 20)"
+            )
+        if not 0 <= self.theta_min < self.theta_max < math.inf:
             raise ConfigurationError(
                 f"temperatures from {self.theta_min} to {self.theta_max} are no range; expected 0 ≤ θ_min < θ_max"
             )

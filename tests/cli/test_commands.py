@@ -28,6 +28,10 @@ def refused(*arguments: str) -> str:
     return result.stderr
 
 
+PROMPTS = str(Path(__file__).parent / "prompts.jsonl")
+CALIBRATE = ("calibrate", "--prompts", PROMPTS, "--out", "p.json")
+
+
 @pytest.mark.parametrize("command", [(), ("demo",), ("generate",), ("verifier",), ("calibrate",), ("describe",)])
 def test_every_command_has_help(command: tuple[str, ...]) -> None:
     result = cuhlm(*command, "--help")
@@ -49,7 +53,18 @@ def test_every_command_has_help(command: tuple[str, ...]) -> None:
         (("generate", "hi", "--target", "a", "--verifier", "b:1"), "expected one"),
         (("verifier", "--model", "smollm2-135m", "--listen", "0.0.0.0:0"), "open to the network and no token is set"),
         (("verifier", "--model", "smollm2-135m", "--tls-cert", "a.pem"), "expected both or neither"),
+        (("generate", "hi"), "the method cu-hlm needs a verifier; give --verifier or --target"),
+        (("generate", "hi", "--target", "smollm2-135m", "--trace", "no/where"), "the trace no/where cannot be written"),
+        (("verifier", "--model", "smollm2-135m", "--listen", "127.0.0.1:99999"), "with a port from 0 to 65535"),
+        (("verifier", "--model", "smollm2-135m", "--listen", "127.0.0.1:abc"), "expected HOST:PORT"),
         (("calibrate", "--prompts", "nowhere.jsonl", "--out", "p.json"), "nowhere.jsonl cannot be read"),
+        ((*CALIBRATE, "--distortion", "-1"), "the distortion bound is -1.0; expected 0 or more"),
+        ((*CALIBRATE, "--distortion", "nan"), "the distortion bound is nan; expected 0 or more"),
+        ((*CALIBRATE, "--perturbations", "100000000"), "expected 1 to 1000"),
+        ((*CALIBRATE, "--theta-max", "inf"), "are no range"),
+        ((*CALIBRATE, "--max-tokens", "0"), "max tokens is 0; expected 1 or more"),
+        (("calibrate", "--prompts", PROMPTS, "--out", "no/where.json"), "the profile no/where.json cannot be written"),
+        (("demo", "--svg", "no/where.svg"), "the picture no/where.svg cannot be written"),
         (("demo", "--channel", "tin-can"), "the channel 'tin-can' is unknown"),
         (("demo", "--compute", "abacus"), "the compute table 'abacus' is unknown"),
     ],
@@ -106,10 +121,8 @@ def test_describe_lists_the_methods() -> None:
 
 
 def test_calibrate_writes_a_profile_that_generate_takes(tmp_path: Path) -> None:
-    prompts = tmp_path / "prompts.jsonl"
-    prompts.write_text('{"prompt": "Name three fruits."}\n{"prompt": "Why is the sky blue?"}\n')
     profile = tmp_path / "pair.json"
-    result = cuhlm("calibrate", "--prompts", str(prompts), "--out", str(profile), "-n", "12", "--threads", "1")
+    result = cuhlm("calibrate", "--prompts", PROMPTS, "--out", str(profile), "-n", "12", "--threads", "1")
     assert result.returncode == 0, result.stderr
     assert "E[β | u]" in result.stdout
     arguments = ("generate", "Hi", "--target", "smollm2-135m", "-n", "3", "--threads", "1", "--threshold", "0.5")

@@ -1,6 +1,7 @@
 """The command line: one file per command, no logic. A `CuhlmError` is one line and exit code 2."""
 
 import os
+import signal
 import sys
 
 import typer
@@ -28,6 +29,7 @@ for command in (demo, generate, verifier, calibrate, describe):
 def main() -> None:
     """Run the command line."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its errors are translated; its own log would stand beside them
+    signal.signal(signal.SIGTERM, _end)  # so that what was opened is closed, a demo's verifier process above all
     try:
         app()
     except CuhlmError as error:
@@ -35,3 +37,7 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _end(signum: int, _frame: object) -> None:
+    sys.exit(128 + signum)

@@ -16,6 +16,7 @@ from cuhlm.experiments.calibrate import Plan, Tokens, calibrate
 from cuhlm.experiments.prompts import Prompt
 from cuhlm.profiles import Profile
 from cuhlm.theory.rejection import skipped_risk
+from cuhlm.writable import check_writable
 
 
 def run_calibration(
@@ -30,6 +31,7 @@ def run_calibration(
     as_json: bool,
 ) -> None:
     """Calibrate, write the profile to `out`, and print it."""
+    check_writable(out, "the profile")
     console = Console(highlight=False, stderr=as_json)
     with (
         closing(LlamaCppEngine.load(locate(draft), context_length=context, threads=threads)) as draft_engine,

@@ -19,7 +19,6 @@ from cuhlm.device.steps import Emit
 from cuhlm.engines.cores import usable_cores
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.locate import locate
-from cuhlm.errors import ConfigurationError
 from cuhlm.experiments.demo import PROMPTS, Conditions, MethodResult, run_demo
 from cuhlm.experiments.pair import find_profile
 from cuhlm.experiments.verifier_process import verifier_process
@@ -27,6 +26,7 @@ from cuhlm.link.grpc import GrpcLink, Security
 from cuhlm.methods import METHODS
 from cuhlm.records import json_values
 from cuhlm.settings import Settings, threshold_meaning
+from cuhlm.writable import check_writable
 
 DRAFT, TARGET = "smollm2-draft", "smollm2-135m"
 CONTEXT = 512
@@ -39,6 +39,8 @@ def compare(conditions: Conditions, *, as_json: bool, svg: Path | None) -> None:
     Raises:
         CuhlmError: the pair cannot be loaded, or the verifier process does not start.
     """
+    if svg is not None:
+        check_writable(svg, "the picture")
     console = Console(highlight=False, record=svg is not None, stderr=as_json, width=WIDTH)
     threads = max(1, usable_cores() // 2)  # device and verifier share this machine: each gets its half (design 3)
     with (
@@ -63,10 +65,7 @@ def compare(conditions: Conditions, *, as_json: bool, svg: Path | None) -> None:
 def _save_picture(console: Console, svg: Path) -> None:
     """The output so far as a picture that fetches nothing: rich's names web fonts, a reader's own will do."""
     picture = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="cuhlm demo"), flags=re.DOTALL)
-    try:
-        svg.write_text(picture, encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{svg} cannot be written: {error.strerror}; choose another path") from error
+    svg.write_text(picture, encoding="utf-8")
 
 
 def _title(results: Mapping[str, MethodResult], conditions: Conditions) -> str:

@@ -1,5 +1,6 @@
 """Calibration: the numbers of one pair, measured on the target's own generations (design 2.4, 2.5)."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cuhlm.device.gate import make_measurement
+from cuhlm.device.pairing import shared_vocabulary
 from cuhlm.engines.base import Advance, Engine
 from cuhlm.errors import ConfigurationError
 from cuhlm.experiments.prompts import Prompt, encode_prompt
@@ -51,6 +53,14 @@ class Plan:
     vartheta: float = 0.1
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ConfigurationError(f"max tokens is {self.max_tokens}; expected 1 or more")
+        if not 0 <= self.vartheta < math.inf:  # a NaN ends here too
+            raise ConfigurationError(f"the distortion bound is {self.vartheta}; expected 0 or more (0.1 is usual)")
+        if not 0 <= self.seed < 2**63:  # each prompt's seed lies above it
+            raise ConfigurationError(f"the seed is {self.seed}; expected a whole number from 0 to 2^63 − 1")
+
 
 @dataclass(slots=True)
 class Tokens:
@@ -78,9 +88,10 @@ def calibrate(
         The profile, and the measurements it was made from.
 
     Raises:
+        IncompatibleModels: they do not share a vocabulary.
         ConfigurationError: there are too few tokens to fit anything.
     """
-    vocab_size = min(draft.card.vocab_size, target.card.vocab_size)
+    vocab_size = shared_vocabulary(draft, target.card, target.tokenizer.token_strings)
     tokens = Tokens(MeanBound(vocab_size))
     for done, prompt in enumerate(prompts):
         progress(done, len(prompts))

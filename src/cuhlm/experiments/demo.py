@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cuhlm.channel.billing import bill
+from cuhlm.channel.billing import bill, tokens_per_second
 from cuhlm.channel.compute import ComputeTable
 from cuhlm.channel.presets import Channel
 from cuhlm.device.device import Device, Request
@@ -167,9 +167,9 @@ def _request(device: Device, prompt: str, conditions: Conditions) -> Request:
 
 
 def _simulated_speed(answers: Iterable[Sequence[Emit]], conditions: Conditions) -> float:
-    bills = [bill([emit.record for emit in answer], conditions.channel, conditions.compute) for answer in answers]
-    seconds = sum(each.total_seconds for each in bills)
-    return sum(len(answer) for answer in answers) / seconds if seconds > 0 else float("inf")
+    return tokens_per_second(
+        [bill([emit.record for emit in answer], conditions.channel, conditions.compute) for answer in answers]
+    )
 
 
 def _quality(device: Device, target: Engine, settings: Settings, conditions: Conditions, tokens: Tokens) -> PathQuality:

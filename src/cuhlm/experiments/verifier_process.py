@@ -5,6 +5,7 @@ import re
 import secrets
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,17 +38,17 @@ def verifier_process(
     command += ["--sessions", str(sessions), "--context", str(context)]
     command += [] if threads is None else ["--threads", str(threads)]
     environment = {**os.environ, "CUHLM_TOKEN": token}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with (
+        tempfile.TemporaryFile("w+") as said,  # a pipe that nobody empties would stop it one day
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, env=environment) as process,
+    ):
         assert process.stdout is not None
-        assert process.stderr is not None
         try:
             announced = _ANNOUNCED.search(process.stdout.readline())
             if announced is None:
-                raise LinkError(
-                    f"the verifier process did not start: {process.stderr.read().strip() or 'it ended silently'}"
-                )
+                process.wait()
+                said.seek(0)
+                raise LinkError(f"the verifier process did not start: {said.read().strip() or 'it ended silently'}")
             yield VerifierProcess(announced[1], token, process)
         finally:
             process.terminate()

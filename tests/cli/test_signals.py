@@ -1,0 +1,68 @@
+"""What is interrupted ends quietly, and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from cuhlm.errors import LinkError
+from cuhlm.link.grpc import GrpcLink
+from cuhlm.messages import Block, Opening, Sampling
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def started(*arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "cuhlm", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    _, said = process.communicate(timeout=30)
+    return process.returncode, said
+
+
+@pytest.mark.parametrize(("name", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_verifier_that_is_interrupted_while_it_loads_says_nothing(
+    tmp_path: Path, name: signal.Signals, code: int
+) -> None:
+    model = tmp_path / "slow.gguf"
+    os.mkfifo(model)  # a model file that never comes
+    process = started("verifier", "--model", str(model), "--listen", "127.0.0.1:0")
+    with model.open("wb"):  # opens once the verifier reads
+        process.send_signal(name)
+        assert ended(process) == (code, "")
+
+
+def test_a_verifier_that_is_ended_tells_its_devices_and_no_traceback() -> None:
+    process = started("verifier", "--model", "smollm2-135m", "--listen", "127.0.0.1:0", "--threads", "1")
+    assert process.stdout is not None
+    address = process.stdout.readline().partition("listening on ")[2].split()[0]
+    with closing(GrpcLink(address, deadline_seconds=20)) as link:
+        session = link.open(Opening((1, 2, 3), Sampling(), 0, link.describe().vocab_size))
+        session.send(Block(3, (), generate=500))
+        assert session.receive(None) is not None
+        process.terminate()
+        with pytest.raises(LinkError, match="the verifier is shutting down"):
+            while True:
+                session.receive(None)
+    assert ended(process) == (0, "")
+
+
+def test_a_demo_that_is_ended_takes_its_verifier_with_it() -> None:
+    process = started("demo", "--json")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + 30
+    while not (child := children.read_text().split()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.terminate()
+    code, said = ended(process)
+    assert code == 143
+    assert "Traceback" not in said
+    assert not Path(f"/proc/{child[0]}").exists()
