@@ -103,7 +103,7 @@ def test_a_profile_that_cannot_be_written_is_an_error_that_names_the_file(tmp_pa
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"perturbations": 0}, "perturbations is 0; expected 1 or more"),
+        ({"perturbations": 0}, "perturbations is 0; expected 1 to 1000"),
         ({"theta_min": 2.0}, "temperatures from 2.0 to 2.0 are no range"),
         ({"theta_min": -1.0}, "temperatures from -1.0 to 2.0 are no range"),
     ],
