@@ -18,13 +18,14 @@ def serving(
     token: str | None = None,
     certificate: Certificate | None = None,
     idle_seconds: float = 60,
+    port: int = 0,
 ) -> Iterator[str]:
     """Serve `engine`; yields the address."""
     ready, address = threading.Event(), []
     loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def serve(verifier: Verifier) -> None:
-        server = Server(verifier, "127.0.0.1:0", certificate=certificate, idle_seconds=idle_seconds)
+        server = Server(verifier, f"127.0.0.1:{port}", certificate=certificate, idle_seconds=idle_seconds)
         await server.start()
         stop = asyncio.Event()
         address.append(f"127.0.0.1:{server.port}")

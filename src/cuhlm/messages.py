@@ -52,6 +52,15 @@ class Sampling:
             if not holds:  # a NaN fails every comparison and ends here too
                 raise ConfigurationError(f"{name} is {value}; expected {expected}")
 
+    def __str__(self) -> str:
+        """T, and the filters that are on: "T = 0.7, top-p 0.9"."""
+        filters = (
+            (self.top_k > 0, f"top-k {self.top_k}"),
+            (self.top_p < 1, f"top-p {self.top_p:g}"),
+            (self.min_p > 0, f"min-p {self.min_p:g}"),
+        )
+        return ", ".join([f"T = {self.temperature:g}", *(words for on, words in filters if on)])
+
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
@@ -89,12 +98,15 @@ class Opening:
         sampling: how the target's logits become y.
         seed: of the keyed randomness (design 2.6), 0 ≤ seed < 2^64.
         vocab_size: tokens both models share, |V|; ids beyond have probability 0 (design 2.1).
+        target_fingerprint: `ModelCard.fingerprint` of the target that the device was told of, in case the verifier
+            was started with another one since; empty takes whichever it is.
     """
 
     prompt: tuple[int, ...]
     sampling: Sampling
     seed: int
     vocab_size: int
+    target_fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

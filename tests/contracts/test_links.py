@@ -88,6 +88,9 @@ class _WrongSession:
     def receive(self, timeout_seconds: float | None) -> Verdict | None:
         return self.inner.receive(timeout_seconds)
 
+    def ready(self) -> None:
+        self.inner.ready()
+
     def traffic(self) -> Traffic | None:
         return self.inner.traffic()
 

@@ -11,14 +11,14 @@ from tests.toy_pair import PROMPT, VOCAB, settings
 from tests.toy_server import serving
 
 from cuhlm.device.device import Device, Request
-from cuhlm.device.drivers import in_thread
+from cuhlm.device.drivers import Worker
 from cuhlm.device.ending import Limits
 from cuhlm.device.steps import Emit
 from cuhlm.link.grpc import GrpcLink
 from cuhlm.messages import Sampling
 from cuhlm.testing import ToyEngine
 
-PLACES = 2
+PLACES = 40  # more than asyncio keeps threads
 REQUEST = Request(PROMPT, Sampling(), 0, Limits(5))
 
 
@@ -26,7 +26,7 @@ REQUEST = Request(PROMPT, Sampling(), 0, Limits(5))
 def distant_device() -> Iterator[tuple[Device, Relay]]:
     draft = ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6, sequences=PLACES)
     with (
-        serving(ToyEngine(vocab_size=VOCAB, seed=5)) as address,
+        serving(ToyEngine(vocab_size=VOCAB, seed=5, sequences=PLACES), sessions=PLACES) as address,
         relay(address) as between,
         closing(GrpcLink(between.address, deadline_seconds=20)) as link,
     ):
@@ -80,8 +80,6 @@ def test_a_generation_that_is_cancelled_twice_ends_and_gives_its_places_back(dec
         waiting.cancel()
         await asyncio.sleep(0.05)
         waiting.cancel()
-        if not decided:  # an opening cannot be given up: it ends with its answer
-            between.release()
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(waiting, 10)
         await items.aclose()
@@ -101,7 +99,7 @@ def test_a_cancelled_caller_waits_for_the_end_of_what_it_runs() -> None:
         ended.append(True)
 
     async def run() -> None:
-        caller = asyncio.create_task(in_thread(work))
+        caller = asyncio.create_task(worker.run(work))
         for _ in range(3):
             await asyncio.sleep(0.02)
             caller.cancel()
@@ -112,4 +110,20 @@ def test_a_cancelled_caller_waits_for_the_end_of_what_it_runs() -> None:
             await caller
         assert ended
 
-    asyncio.run(run())
+    with Worker() as worker:
+        asyncio.run(run())
+
+
+def test_many_devices_that_wait_for_a_silent_verifier_do_not_stop_the_others() -> None:
+    async def run(device: Device, between: Relay) -> None:
+        between.hold()
+        waiting = [asyncio.create_task(tokens(device)) for _ in range(PLACES - 1)]
+        await asyncio.sleep(0.1)
+        local = device.generate_async(settings("local"), REQUEST)
+        assert len([item async for item in local if isinstance(item, Emit)]) == 5
+        assert not any(each.done() for each in waiting)
+        between.release()
+        await asyncio.gather(*waiting)
+
+    with distant_device() as (device, between):
+        asyncio.run(asyncio.wait_for(run(device, between), 10))

@@ -118,6 +118,7 @@ def test_a_draft_sent_twice_gets_the_same_verdict_also_in_another_session(
     with closing(_link(verifier)) as link:
         for _ in range(2):
             session = link.open(Opening(prompt, Sampling(), seed, device.vocab_size))
+            session.ready()
             for _ in range(2):
                 session.send(block)
                 verdict = session.receive(None)

@@ -26,6 +26,7 @@ from cuhlm.errors import (
     VerifierBusy,
 )
 from cuhlm.experiments.summary import summarise
+from cuhlm.link.base import LinkSession
 from cuhlm.link.grpc import GrpcLink, Security
 from cuhlm.messages import Array, Block, Opening, Sampling
 from cuhlm.methods import METHODS
@@ -41,6 +42,12 @@ OPENING = Opening(PROMPT, Sampling(), 0, VOCAB)
 def counted(count: int | None) -> int:
     assert count is not None
     return count
+
+
+def opened(link: GrpcLink) -> LinkSession:
+    session = link.open(OPENING)
+    session.ready()
+    return session
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +83,9 @@ def test_bytes_are_counted_on_the_socket(link: GrpcLink) -> None:
 
 
 def test_two_devices_are_served_at_once_and_a_third_is_told_that_there_is_no_room(link: GrpcLink) -> None:
-    sessions = [link.open(OPENING), link.open(OPENING)]
+    sessions = [opened(link), opened(link)]
     with pytest.raises(VerifierBusy, match="all 2 sessions"):
-        link.open(OPENING)
+        opened(link)
     for session in sessions:
         session.send(Block(3, (), generate=1))
     verdicts = [session.receive(None) for session in sessions]
@@ -94,7 +101,7 @@ def _eventually_opens(link: GrpcLink) -> None:
     """The verifier hears of a closed stream a moment later."""
     for _ in range(100):
         try:
-            link.open(OPENING).close()
+            opened(link).close()
         except VerifierBusy:
             time.sleep(0.02)
         else:
@@ -119,7 +126,7 @@ def test_concurrent_generations_decide_as_single_ones(address: str) -> None:
 
 
 def test_a_block_sent_twice_gets_the_same_verdict(link: GrpcLink) -> None:
-    session = link.open(OPENING)
+    session = opened(link)
     answers = []
     for _ in range(2):
         session.send(Block(3, (), generate=1))
@@ -131,7 +138,7 @@ def test_a_block_sent_twice_gets_the_same_verdict(link: GrpcLink) -> None:
 
 
 def test_a_block_that_does_not_fit_is_refused_with_the_reason(link: GrpcLink) -> None:
-    session = link.open(OPENING)
+    session = opened(link)
     session.send(Block(9, (), generate=1))
     with pytest.raises(ProtocolError, match="begins at position 9; expected 3"):
         session.receive(None)
@@ -139,7 +146,7 @@ def test_a_block_that_does_not_fit_is_refused_with_the_reason(link: GrpcLink) ->
 
 
 def test_looking_for_a_verdict_does_not_wait(link: GrpcLink) -> None:
-    session = link.open(OPENING)
+    session = opened(link)
     assert session.receive(0) is None
     session.close()
 
@@ -148,7 +155,7 @@ def test_a_token_is_asked_for_once_per_stream_and_checked() -> None:
     with serving(TARGET, token="secret") as where:
         for security, expected in ((Security(), "none was sent"), (Security("wrong"), "does not accept the token")):
             with closing(GrpcLink(where, security=security)) as link, pytest.raises(Unauthenticated, match=expected):
-                link.open(OPENING)
+                opened(link)
         with closing(GrpcLink(where, security=Security("secret"))) as link:
             assert len(answer(Device(DRAFT, link), settings("hlm"), tokens=5).tokens) == 5
 
@@ -209,6 +216,58 @@ def test_bytes_that_cannot_be_told_apart_are_not_counted_rather_than_counted_as_
     assert math.isnan(summarise(got.records, VOCAB).wire_bytes_per_token)
 
 
+def test_sessions_that_share_a_connection_are_not_counted_while_they_do(link: GrpcLink) -> None:
+    device = Device(DRAFT, link)
+    idle = opened(link)
+    assert idle.traffic() is not None
+    got = answer(device, settings("hlm"), tokens=3)
+    assert [record.wire_bytes_up for record in got.records] == [None] * 3
+    assert idle.traffic() is None
+    idle.close()
+    assert all(record.wire_bytes_up for record in answer(device, settings("hlm"), tokens=3).records)
+
+
+def test_a_verifier_that_was_started_anew_is_found_soon_and_another_model_there_is_refused() -> None:
+    port = free_port()
+    with ExitStack() as first:
+        address = first.enter_context(serving(TARGET, port=port))
+        link = GrpcLink(address, deadline_seconds=5)
+        device = Device(DRAFT, link)
+        assert len(answer(device, settings("hlm"), tokens=3).tokens) == 3
+    with pytest.raises(LinkError, match="cannot be reached"):
+        answer(device, settings("hlm"), tokens=3)
+    with serving(TARGET, port=port):
+        assert len(_when_reachable(device)) == 3
+    with (
+        serving(ToyEngine(vocab_size=VOCAB, seed=99), port=port),
+        pytest.raises(ProtocolError, match="the device was told of another model"),
+    ):
+        _when_reachable(device)
+    link.close()
+
+
+def _when_reachable(device: Device) -> tuple[int, ...]:
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            return answer(device, settings("hlm"), tokens=3).tokens
+        except LinkError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def test_a_proxy_is_not_asked_for_what_is_on_this_machine(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with closing(GrpcLink(address, deadline_seconds=5)) as link:
+        assert link.describe().vocab_size == VOCAB
+
+
 def test_the_vocabulary_is_asked_for_with_the_token() -> None:
     smaller = ToyEngine(vocab_size=VOCAB - 2, seed=5)
     with (
@@ -220,7 +279,7 @@ def test_the_vocabulary_is_asked_for_with_the_token() -> None:
 
 def test_a_device_that_says_nothing_loses_its_place_and_is_told_why() -> None:
     with serving(TARGET, sessions=1, idle_seconds=0.3) as where, closing(GrpcLink(where, deadline_seconds=5)) as link:
-        silent = link.open(OPENING)
+        silent = opened(link)
         with pytest.raises(LinkError, match=r"nothing came from this device for 0\.3 s"):
             silent.receive(None)
         assert len(answer(Device(DRAFT, link), settings("hlm"), tokens=5).tokens) == 5
@@ -231,7 +290,7 @@ def test_a_device_that_says_nothing_loses_its_place_and_is_told_why() -> None:
 def test_a_device_is_told_that_the_verifier_is_shutting_down_and_hears_it_again() -> None:
     with ExitStack() as running:
         link = GrpcLink(running.enter_context(serving(TARGET)), deadline_seconds=5)
-        session = link.open(OPENING)
+        session = opened(link)
         session.send(Block(3, (), generate=1))
         assert session.receive(None) is not None
         running.close()
@@ -247,7 +306,7 @@ def test_a_bug_in_the_verifier_is_not_called_an_unreachable_verifier() -> None:
             raise ZeroDivisionError(f"a bug with {len(batch)} sequence")
 
     with serving(Breaks(vocab_size=VOCAB)) as where, closing(GrpcLink(where, deadline_seconds=5)) as link:
-        session = link.open(OPENING)
+        session = opened(link)
         with pytest.raises(LinkError, match=r"failed .*a bug.*its own output says more"):
             session.receive(None)
 
@@ -265,13 +324,13 @@ def test_a_device_that_leaves_while_its_session_is_being_opened_leaks_no_place()
         closing(GrpcLink(where, deadline_seconds=5)) as patient,
         closing(GrpcLink(where, deadline_seconds=0.3)) as hasty,
     ):
-        session = patient.open(OPENING)  # whose prompt keeps the model busy
+        session = opened(patient)  # whose prompt keeps the model busy
         with pytest.raises(LinkTimeout):
-            hasty.open(OPENING)
+            opened(hasty)
         release.set()
         session.close()
         time.sleep(0.2)
-        sessions = [patient.open(OPENING) for _ in range(2)]
+        sessions = [opened(patient) for _ in range(2)]
         for each in sessions:
             each.close()
 

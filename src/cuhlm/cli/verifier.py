@@ -18,6 +18,9 @@ def verifier(
     idle: Annotated[
         float, typer.Option("--idle", min=1, help="A device silent for so long loses its place, seconds.")
     ] = 300.0,
+    until_eof: Annotated[
+        bool, typer.Option("--until-eof", help="Stop also when standard input ends: with the program that started it.")
+    ] = False,
     context: options.Context = None,
     threads: options.Threads = None,
     tls_cert: Annotated[Path | None, typer.Option("--tls-cert", metavar="PEM", help="Certificate chain.")] = None,
@@ -45,5 +48,6 @@ def verifier(
         threads=threads,
         certificate=certificate,
         idle_seconds=idle,
+        until_eof=until_eof,
         announce=partial(print, flush=True),
     )

@@ -9,7 +9,7 @@ from cuhlm.channel.clock import VirtualClock
 from cuhlm.channel.compute import ComputeTable
 from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.device.drafting import Drafting
-from cuhlm.device.drivers import drive, drive_async, drive_simulated, in_thread
+from cuhlm.device.drivers import Worker, drive, drive_async, drive_simulated
 from cuhlm.device.ending import Ending, Limits
 from cuhlm.device.gate import make_gate
 from cuhlm.device.loop import Loop, decode, delegate
@@ -90,14 +90,19 @@ class Device:
             LinkError: the verifier was lost; what was yielded before stands.
         """
         with self._prepared(settings, request, self._link) as (loop, session):
+            if session is not None:
+                session.ready()
             return (yield from drive(loop, session))
 
     async def generate_async(self, settings: Settings, request: Request) -> AsyncGenerator[Emit | Finish, None]:
         """As `generate`, without blocking the event loop; the last item is the `Finish`."""
-        with ExitStack() as stack:  # closes what was prepared, also where its caller was cancelled meanwhile
+        # The stack closes what was prepared, also where the caller was cancelled meanwhile.
+        with Worker() as worker, ExitStack() as stack:
             prepared = self._prepared(settings, request, self._link)
-            loop, session = await in_thread(stack.enter_context, prepared)
-            async for item in drive_async(loop, session):
+            loop, session = await worker.run(stack.enter_context, prepared)
+            if session is not None:
+                await worker.run(session.ready, give_up=session.close)
+            async for item in drive_async(loop, session, worker):
                 yield item
 
     def generate_simulated(
@@ -105,6 +110,8 @@ class Device:
     ) -> Generator[Emit, None, Finish]:
         """As `generate`, on the virtual clock that the device's `SimulatedLink` runs on."""
         with self._prepared(settings, request, self._link) as (loop, session):
+            if session is not None:
+                session.ready()
             return (yield from drive_simulated(loop, session, clock, compute))
 
     @contextmanager
@@ -122,7 +129,7 @@ class Device:
         session = None
         try:
             if link is not None and settings.method.gate is not GateRule.NEVER:
-                session = link.open(Opening(request.prompt, request.sampling, request.seed, self.vocab_size))
+                session = link.open(self._opening(request))
             loop = self._loop(settings, request, drafting, ending)
             yield loop, session
             loop.close()
@@ -134,6 +141,10 @@ class Device:
                 session.close()
             if drafting is not None:
                 drafting.close()
+
+    def _opening(self, request: Request) -> Opening:
+        fingerprint = self.target.fingerprint if self.target else ""
+        return Opening(request.prompt, request.sampling, request.seed, self.vocab_size, fingerprint)
 
     def _loop(self, settings: Settings, request: Request, drafting: Drafting | None, ending: Ending) -> Loop:
         if drafting is None:

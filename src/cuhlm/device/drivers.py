@@ -7,7 +7,9 @@ and clocks; the loop decides.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Self, TypeVar
 
 from cuhlm.channel.billing import device_seconds
 from cuhlm.channel.clock import VirtualClock
@@ -39,10 +41,10 @@ def drive(loop: Loop, session: LinkSession | None) -> Generator[Emit, None, Fini
     return step
 
 
-async def drive_async(loop: Loop, session: LinkSession | None) -> AsyncGenerator[Emit | Finish, None]:
+async def drive_async(loop: Loop, session: LinkSession | None, worker: "Worker") -> AsyncGenerator[Emit | Finish, None]:
     """Run `loop` over `session` without blocking the event loop; the last item is the `Finish`.
 
-    The engine blocks, so the loop is advanced in a worker thread, and so is the wait for a verdict.
+    The engine blocks, so the loop is advanced by the generation's `worker`, which also waits for verdicts.
 
     Raises:
         LinkError, ProtocolError: as `drive`.
@@ -50,8 +52,8 @@ async def drive_async(loop: Loop, session: LinkSession | None) -> AsyncGenerator
     exchange = _Exchange(session, time.perf_counter)
     give_up = session.close if session else None
     reply: Reply | None = None
-    while not isinstance(step := await in_thread(_advance, loop, reply), Finish):
-        reply = await in_thread(exchange.carry_out, step, give_up=give_up)
+    while not isinstance(step := await worker.run(_advance, loop, reply), Finish):
+        reply = await worker.run(exchange.carry_out, step, give_up=give_up)
         if isinstance(step, Emit):
             yield step
     yield step
@@ -128,26 +130,38 @@ def _advance(loop: Loop, reply: Reply | None) -> Step | Finish:
         return finish
 
 
-async def in_thread(call: Callable[..., T], *arguments: object, give_up: Callable[[], None] | None = None) -> T:
-    """`call` in a worker thread.
+class Worker:
+    """The thread of one generation. Its own: asyncio's are few, and silent verifiers could hold them all."""
 
-    A caller that is cancelled, however often, waits for the thread's end: the models it uses must not be freed yet.
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cuhlm-generation")
 
-    Args:
-        call: what blocks.
-        arguments: of `call`.
-        give_up: shortens the wait of a cancelled caller.
-    """
-    running = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
-    cancelled: asyncio.CancelledError | None = None
-    while not running.done():
-        try:
-            await asyncio.wait([running])
-        except asyncio.CancelledError as error:
-            cancelled = error
-            if give_up is not None:
-                give_up()
-    if cancelled is not None:
-        running.exception()  # looked at, or asyncio would complain that nobody did
-        raise cancelled
-    return running.result()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(wait=False)
+
+    async def run(self, call: Callable[..., T], *arguments: object, give_up: Callable[[], None] | None = None) -> T:
+        """`call` in the thread.
+
+        A caller that is cancelled, however often, waits for the call's end: the models it uses must not be freed yet.
+
+        Args:
+            call: what blocks.
+            arguments: of `call`.
+            give_up: shortens the wait of a cancelled caller.
+        """
+        running = asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *arguments))
+        cancelled: asyncio.CancelledError | None = None
+        while not running.done():
+            try:
+                await asyncio.wait([running])
+            except asyncio.CancelledError as error:
+                cancelled = error
+                if give_up is not None:
+                    give_up()
+        if cancelled is not None:
+            running.exception()  # looked at, or asyncio would complain that nobody did
+            raise cancelled
+        return running.result()

@@ -35,12 +35,14 @@ def verifier_process(
     """
     token = secrets.token_hex(16)
     command = [sys.executable, "-m", "cuhlm", "verifier", "--model", model, "--listen", "127.0.0.1:0"]
-    command += ["--sessions", str(sessions), "--context", str(context)]
+    command += ["--sessions", str(sessions), "--context", str(context), "--until-eof"]
     command += [] if threads is None else ["--threads", str(threads)]
     environment = {**os.environ, "CUHLM_TOKEN": token}
     with (
         tempfile.TemporaryFile("w+") as said,  # a pipe that nobody empties would stop it one day
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, env=environment) as process,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, env=environment
+        ) as process,
     ):
         assert process.stdout is not None
         try:

@@ -22,6 +22,14 @@ class Traffic:
 class LinkSession(Protocol):
     """One generation with the verifier."""
 
+    def ready(self) -> None:
+        """Wait until the verifier has taken the session; once, before anything is sent.
+
+        Raises:
+            VerifierBusy, Unauthenticated, ContextOverflow, ProtocolError, LinkError
+        """
+        ...
+
     def send(self, block: Block) -> None:
         """Hand a block over; does not wait.
 
@@ -52,7 +60,7 @@ class LinkSession(Protocol):
         ...
 
     def close(self) -> None:
-        """End the session; closing twice is allowed."""
+        """End the session, and any wait for the verifier in another thread; closing twice is allowed."""
         ...
 
 
@@ -68,10 +76,10 @@ class Link(Protocol):
         ...
 
     def open(self, opening: Opening) -> LinkSession:
-        """Begin a generation.
+        """Begin a generation; `LinkSession.ready` waits for the verifier.
 
         Raises:
-            VerifierBusy, Unauthenticated, ContextOverflow, LinkError
+            VerifierBusy, ProtocolError: where the verifier answers at once.
         """
         ...
 

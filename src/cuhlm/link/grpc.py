@@ -9,6 +9,7 @@ import math
 import queue
 import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from cuhlm.link.base import LinkSession, Traffic
 from cuhlm.link.socket_bytes import Connection, OwnConnection
 from cuhlm.messages import Block, ModelCard, Opening, Verdict
 from cuhlm.wire import verifier_pb2 as pb
-from cuhlm.wire.addresses import host_and_port
+from cuhlm.wire.addresses import host_and_port, is_loopback
 from cuhlm.wire.authorization import check_token, to_metadata
 from cuhlm.wire.convert import block_to_wire, card_from_wire, opening_to_wire, verdict_from_wire
 from cuhlm.wire.service import DESCRIBE, GENERATE, VOCABULARY
@@ -36,6 +37,8 @@ _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # a connection of its own, so that its bytes can be counted
     ("grpc.http2.bdp_probe", 0),  # no pings beside every message: thin links pay for each
     ("grpc.enable_retries", 0),  # a block is never resent behind the session's back
+    ("grpc.initial_reconnect_backoff_ms", 200),  # a verifier that is back is found within a second or two: gRPC's own
+    ("grpc.max_reconnect_backoff_ms", 1000),  # patience grows to minutes, in which it is called unreachable
     ("grpc.max_receive_message_length", 16 * 2**20),
 )
 
@@ -79,12 +82,13 @@ class GrpcLink:
             raise ConfigurationError(
                 f"the deadline is {deadline_seconds:g} s; expected above 0, at most {_LONGEST_DEADLINE_SECONDS:g}"
             )
-        _, port = host_and_port(address)
+        host, port = host_and_port(address)
         self._address = address
         self._security = security
         self._deadline_seconds = deadline_seconds
-        self._channel = _channel(address, security)
+        self._channel = _channel(address, is_loopback(host), security)
         self._connection = OwnConnection(port)
+        self._sessions: list[GrpcSession] = []
 
     def describe(self) -> ModelCard:
         """The target's model card."""
@@ -116,8 +120,18 @@ class GrpcLink:
 
     def open(self, opening: Opening) -> LinkSession:
         """Begin a generation; see `Link.open`."""
-        session = GrpcSession(self._channel, opening, self._security.token, self._address, self._deadline_seconds)
-        session.count(self._connection.find())
+        session = GrpcSession(
+            self._channel,
+            opening,
+            self._security.token,
+            self._address,
+            self._deadline_seconds,
+            self._connection.find,
+        )
+        self._sessions = [each for each in self._sessions if not each.closed] + [session]
+        if len(self._sessions) > 1:  # they share a connection, and the kernel counts them together
+            for each in self._sessions:
+                each.count_nothing()
         return session
 
     def close(self) -> None:
@@ -130,13 +144,21 @@ class GrpcSession:
     """One stream. A thread of its own receives, so that waiting has a deadline."""
 
     def __init__(
-        self, channel: grpc.Channel, opening: Opening, token: str | None, address: str, deadline_seconds: float
+        self,
+        channel: grpc.Channel,
+        opening: Opening,
+        token: str | None,
+        address: str,
+        deadline_seconds: float,
+        find_connection: Callable[[], Connection | None],
     ) -> None:
+        self.closed = False
         self._address = address
         self._deadline_seconds = deadline_seconds
         self._outbox: queue.SimpleQueue[pb.Request | None] = queue.SimpleQueue()
         self._inbox: queue.SimpleQueue[pb.Reply | None] = queue.SimpleQueue()  # None: the stream has ended
         self._ended: CuhlmError | None = None
+        self._find_connection = find_connection
         self._connection: Connection | None = None
         self._before: Traffic | None = None
         self._asked = Block(0, ())
@@ -149,17 +171,22 @@ class GrpcSession:
         self._call = call(iter(self._outbox.get, None), metadata=metadata)
         threading.Thread(target=self._receive_all, name="cuhlm-link", daemon=True).start()
         self._outbox.put(pb.Request(open=opening_to_wire(opening)))
+
+    def ready(self) -> None:
+        """Wait until the verifier has taken the session; its bytes are counted from then on."""
         try:
-            if self._next(deadline_seconds).WhichOneof("kind") != "opened":
-                raise ProtocolError(f"{address} answered an opening with something else; is it a cuhlm verifier?")
+            if self._next(self._deadline_seconds).WhichOneof("kind") != "opened":
+                raise ProtocolError(f"{self._address} answered an opening with something else; is it a cuhlm verifier?")
         except CuhlmError:
             self.close()  # or gRPC's sending thread would wait for ever
             raise
+        self._connection = self._find_connection()
+        self._before = self._connection.traffic() if self._connection else None
 
-    def count(self, connection: Connection | None) -> None:
-        """Count the bytes of `connection` from here on; None counts nothing."""
-        self._connection = connection
-        self._before = connection.traffic() if connection else None
+    def count_nothing(self) -> None:
+        """Give up counting: the session's bytes cannot be told from another's."""
+        self._find_connection = lambda: None
+        self._connection = None
 
     def send(self, block: Block) -> None:
         """Hand a block over."""
@@ -189,6 +216,7 @@ class GrpcSession:
 
     def close(self) -> None:
         """End the stream."""
+        self.closed = True
         self._outbox.put(None)
         self._call.cancel()  # type: ignore[no-untyped-call]
 
@@ -216,11 +244,13 @@ class GrpcSession:
         self._inbox.put(None)
 
 
-def _channel(address: str, security: Security) -> grpc.Channel:
+def _channel(address: str, loopback: bool, security: Security) -> grpc.Channel:
+    # A proxy that the environment names cannot reach this machine's loopback.
+    options = (*_OPTIONS, ("grpc.enable_http_proxy", int(not loopback)))
     if security.certificate_authority is None:
-        return grpc.insecure_channel(address, options=_OPTIONS)
+        return grpc.insecure_channel(address, options=options)
     root = _checked_authority(security.certificate_authority)
-    return grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=root), options=_OPTIONS)
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=root), options=options)
 
 
 def _checked_authority(path: Path) -> bytes:

@@ -44,13 +44,7 @@ class InProcessLink:
 
     def open(self, opening: Opening) -> LinkSession:
         """Begin a generation; see `Link.open`."""
-        session = self._verifier.open(opening)
-        try:
-            session.prefill()
-        except BaseException:
-            session.close()
-            raise
-        return InProcessSession(session)
+        return InProcessSession(self._verifier.open(opening))
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -62,6 +56,10 @@ class InProcessSession:
     def __init__(self, session: HostedSession) -> None:
         self._session = session
         self._answers: Iterator[Verdict] = iter(())
+
+    def ready(self) -> None:
+        """Read the prompt."""
+        self._session.prefill()
 
     def send(self, block: Block) -> None:
         """Hand a block over."""

@@ -57,6 +57,10 @@ class SimulatedSession:
         self._awaited = 0
         self._arrived: tuple[float, Verdict] | None = None
 
+    def ready(self) -> None:
+        """Wait for the inner session."""
+        self._inner.ready()
+
     def send(self, block: Block) -> None:
         """Hand a block over: its payload goes up, and the answer's way back is charged with it."""
         bits = sum(payload.bits for payload in block.payloads)

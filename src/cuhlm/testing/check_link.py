@@ -264,9 +264,12 @@ def _opened(link: Link, opening: Opening) -> LinkSession:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         try:
-            return link.open(opening)
+            session = link.open(opening)
+            session.ready()
         except VerifierBusy:
             time.sleep(0.01)
+        else:
+            return session
     raise AssertionError("not so: a session that is closed gives its place back")
 
 

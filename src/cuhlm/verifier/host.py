@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.engines.base import Engine
+from cuhlm.errors import ProtocolError
 from cuhlm.messages import Block, ModelCard, Opening, Verdict
 from cuhlm.verifier.admission import Admission
 from cuhlm.verifier.batching import Batcher, Timed
@@ -55,8 +56,13 @@ class Verifier:
 
         Raises:
             VerifierBusy: no place is free.
-            ProtocolError: the opening does not fit the model.
+            ProtocolError: the opening does not fit the model, or is meant for another.
         """
+        if opening.target_fingerprint not in ("", self.card.fingerprint):
+            raise ProtocolError(
+                f"this verifier serves {self.card.name!r} ({self.card.fingerprint[:12]}) now; the device was told of "
+                f"another model ({opening.target_fingerprint[:12]}); start the device anew"
+            )
         session = Session(
             opening,
             FixedWidthCodec(),

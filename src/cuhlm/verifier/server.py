@@ -5,7 +5,6 @@ device that falls silent loses its place after a while, one whose connection is 
 """
 
 import asyncio
-import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,7 +29,7 @@ from cuhlm.errors import (
 from cuhlm.messages import Opening
 from cuhlm.verifier.host import HostedSession, Verifier
 from cuhlm.wire import verifier_pb2 as pb
-from cuhlm.wire.addresses import host_and_port
+from cuhlm.wire.addresses import host_and_port, is_loopback
 from cuhlm.wire.authorization import token_of
 from cuhlm.wire.convert import block_from_wire, card_to_wire, opening_from_wire, verdict_to_wire
 from cuhlm.wire.service import SERVICE
@@ -149,7 +148,8 @@ class Server:
         for start in range(0, len(tokens), _VOCABULARY_PAGE):
             yield pb.VocabularyPage(tokens=tokens[start : start + _VOCABULARY_PAGE])
 
-    async def _generate(self, requests: AsyncIterator[pb.Request], context: Context) -> AsyncIterator[pb.Reply]:
+    async def _generate(self, requests: AsyncIterator[pb.Request], context: Context) -> None:
+        """One stream. It writes its replies: where a generator yields, gRPC would take a cancellation, unheard."""
         await self._authenticate(context)
         session: HostedSession | None = None
         stream = asyncio.current_task()
@@ -159,12 +159,12 @@ class Server:
                 return
             opening = opening_from_wire(first.open)
             session = await self._open(opening)
-            yield pb.Reply(opened=pb.Opened())
+            await context.write(pb.Reply(opened=pb.Opened()))
             await self._run(session.prefill)
             while (request := await self._next(requests)) is not None:
                 answers = session.answer(block_from_wire(request.block, opening.vocab_size))
                 while (verdict := await self._run(next, answers, None)) is not None:
-                    yield pb.Reply(verdict=verdict_to_wire(verdict))
+                    await context.write(pb.Reply(verdict=verdict_to_wire(verdict)))
         except asyncio.CancelledError:
             if not self._stopping:  # the device left
                 raise
@@ -236,11 +236,7 @@ def check_exposure(listen: str, *, has_token: bool) -> None:
         ConfigurationError: that, or the address is none.
     """
     host, _ = host_and_port(listen, lowest_port=0)
-    try:
-        local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = host == "localhost"
-    if not local and not has_token:
+    if not is_loopback(host) and not has_token:
         raise ConfigurationError(
             f"{listen} is open to the network and no token is set; expected one: "
             "set CUHLM_TOKEN (or --token), or listen on 127.0.0.1"

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import closing
 
@@ -22,6 +24,7 @@ def serve(
     threads: int | None,
     certificate: Certificate | None,
     idle_seconds: float,
+    until_eof: bool,
     announce: Callable[[str], None],
 ) -> None:
     """Serve `model` at `listen` until SIGINT or SIGTERM.
@@ -35,6 +38,7 @@ def serve(
         threads: of the model; None takes all cores.
         certificate: for TLS.
         idle_seconds: a device that says nothing for so long loses its place.
+        until_eof: stop also when standard input ends, as it does when the program that started this one is gone.
         announce: is told, in one line, when devices can come.
 
     Raises:
@@ -48,7 +52,7 @@ def serve(
         ) as engine,
         closing(Verifier(engine, max_sessions=sessions, token=token)) as verifier,
     ):
-        asyncio.run(_serve(verifier, listen, certificate, idle_seconds, announce))
+        asyncio.run(_serve(verifier, listen, certificate, idle_seconds, until_eof, announce))
 
 
 async def _serve(
@@ -56,9 +60,12 @@ async def _serve(
     listen: str,
     certificate: Certificate | None,
     idle_seconds: float,
+    until_eof: bool,
     announce: Callable[[str], None],
 ) -> None:
     stop = _stop_on_signal()
+    if until_eof:
+        threading.Thread(target=_await_eof, args=(asyncio.get_running_loop(), stop), daemon=True).start()
     server = Server(verifier, listen, certificate=certificate, idle_seconds=idle_seconds)
     await server.start()
     try:
@@ -69,6 +76,13 @@ async def _serve(
         await stop.wait()
     finally:
         await server.stop()
+
+
+def _await_eof(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    while os.read(0, 4096):
+        pass
+    with contextlib.suppress(RuntimeError):  # the loop has ended on its own
+        loop.call_soon_threadsafe(stop.set)
 
 
 def _stop_on_signal() -> asyncio.Event:

@@ -1,5 +1,7 @@
 """HOST:PORT, as both sides write it."""
 
+import ipaddress
+
 from cuhlm.errors import ConfigurationError
 
 
@@ -21,3 +23,11 @@ def host_and_port(address: str, *, lowest_port: int = 1) -> tuple[str, int]:
             f"with a port from {lowest_port} to 65535"
         )
     return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine, as nobody else can reach it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

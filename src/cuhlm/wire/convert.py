@@ -50,6 +50,7 @@ def opening_to_wire(opening: Opening) -> pb.Open:
         ),
         seed=opening.seed,
         vocab_size=opening.vocab_size,
+        target_fingerprint=opening.target_fingerprint,
     )
 
 
@@ -68,7 +69,7 @@ def opening_from_wire(opening: pb.Open) -> Opening:
         )
     except ConfigurationError as error:
         raise ProtocolError(str(error)) from error
-    return Opening(tuple(opening.prompt), sampling, opening.seed, opening.vocab_size)
+    return Opening(tuple(opening.prompt), sampling, opening.seed, opening.vocab_size, opening.target_fingerprint)
 
 
 def block_to_wire(block: Block) -> pb.Block:
