@@ -6,9 +6,10 @@ import pytest
 
 from cuhlm.data import DRAFT_PROFILE
 from cuhlm.errors import ConfigurationError, ProfileError
+from cuhlm.messages import Sampling
 from cuhlm.methods import METHODS, find_method
 from cuhlm.profiles import load_profile
-from cuhlm.settings import RISK_PRONE, settings_for, threshold_meaning
+from cuhlm.settings import RISK_PRONE, sampling_note, settings_for, threshold_meaning
 
 PROFILE = replace(load_profile(DRAFT_PROFILE), risk_averse=0.08, risk_prone=0.9)
 
@@ -26,9 +27,12 @@ def test_a_given_number_goes_before_the_profiles() -> None:
     assert (settings.threshold, settings.k, settings.vartheta) == (0.25, 7, 0.3)
 
 
-def test_rand_hlm_transmits_as_often_as_u_hlm_would() -> None:
-    rate = settings_for(METHODS["rand-hlm"], PROFILE, threshold=0.5).transmit_rate
-    assert rate == pytest.approx(1 - PROFILE.curve.share_at(0.5))
+def test_a_run_at_another_sampling_than_the_profiles_is_told_so() -> None:
+    gated, ungated = (settings_for(METHODS[name], PROFILE, threshold=0.5) for name in ("u-hlm", "hlm"))
+    assert sampling_note(gated, PROFILE, PROFILE.provenance.sampling) == ""
+    assert sampling_note(ungated, PROFILE, Sampling(temperature=0)) == ""
+    note = sampling_note(gated, PROFILE, Sampling(0.7, top_k=40, top_p=0.9, min_p=0.05))
+    assert "calibrated at T = 1, and this decodes at T = 0.7, top-k 40, top-p 0.9, min-p 0.05" in note
 
 
 @pytest.mark.parametrize("method", ["local", "remote", "hlm"])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cuhlm.errors import ConfigurationError, ProfileError
-from cuhlm.messages import ModelCard
+from cuhlm.messages import ModelCard, Sampling
 from cuhlm.records import json_values
 from cuhlm.theory.rejection import RejectionModel
 from cuhlm.theory.uncertainty import Measure
@@ -80,7 +80,7 @@ class Provenance:
         prompts: the prompt file's name, or what the prompts were.
         n_prompts: how many.
         n_tokens: calibration tokens.
-        temperature: of both models while calibrating.
+        sampling: of both models while calibrating.
         seed: of the run.
         date: ISO 8601.
         cuhlm_version: that made it.
@@ -89,7 +89,7 @@ class Provenance:
     prompts: str
     n_prompts: int
     n_tokens: int
-    temperature: float
+    sampling: Sampling
     seed: int
     date: str
     cuhlm_version: str
@@ -200,7 +200,7 @@ def _profile(fields: dict[str, Any]) -> Profile:
         "uncertainty": UncertaintySettings(**uncertainty),
         "rejection": RejectionModel(**rejection),
         "curve": RiskCurve(**curve),
-        "provenance": Provenance(**fields["provenance"]),
+        "provenance": Provenance(**fields["provenance"] | {"sampling": Sampling(**fields["provenance"]["sampling"])}),
     }
     numbers = {name: _number(fields[name]) for name in ("delta", "risk_averse", "risk_prone", "vartheta")}
     return Profile(**(fields | parts | numbers))

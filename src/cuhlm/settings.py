@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 
 from cuhlm.errors import ConfigurationError, ProfileError
+from cuhlm.messages import Sampling
 from cuhlm.methods import DraftFrom, GateRule, Method, TruncationRule
 from cuhlm.profiles import Profile, UncertaintySettings
 from cuhlm.theory.rejection import RejectionModel
@@ -126,6 +127,17 @@ def resolve_threshold(threshold: str | float, profile: Profile | None) -> float:
             f"the threshold {threshold!r} is unusable; expected {RISK_AVERSE}, {RISK_PRONE}, or a number from 0 to 1"
         )
     return value
+
+
+def sampling_note(settings: Settings, profile: Profile | None, sampling: Sampling) -> str:
+    """That a profile's numbers are used under another sampling than they were measured under; empty where not."""
+    gated = settings.method.gate in (GateRule.UNCERTAIN, GateRule.RANDOM)
+    if not gated or profile is None or profile.provenance.sampling == sampling:
+        return ""
+    return (
+        f"the profile was calibrated at {profile.provenance.sampling}, and this decodes at {sampling}: "
+        "what its thresholds skip and risk may differ"
+    )
 
 
 def threshold_meaning(settings: Settings) -> str:

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from tests.toy_pair import VOCAB
 
-from cuhlm.errors import ConfigurationError, ProfileError
+from cuhlm.errors import ConfigurationError, ContextOverflow, ProfileError
 from cuhlm.experiments.calibrate import Plan, calibrate
 from cuhlm.experiments.prompts import Prompt, read_prompts
+from cuhlm.messages import Sampling
+from cuhlm.methods import METHODS
 from cuhlm.profiles import Profile, load_profile
+from cuhlm.settings import settings_for
 from cuhlm.testing import ToyEngine
 from cuhlm.theory.uncertainty import Measure
 
@@ -57,6 +60,35 @@ def test_every_measure_can_be_calibrated(measure: Measure) -> None:
     assert profile.uncertainty.measure is measure
 
 
+@pytest.mark.parametrize("threshold", [0.4, 0.6, 0.8])
+def test_rand_hlm_takes_the_rate_at_which_u_hlm_would_have_asked_on_the_calibration_text(
+    calibrated, threshold: float
+) -> None:
+    profile, tokens = calibrated
+    rate = settings_for(METHODS["rand-hlm"], profile, threshold=threshold).transmit_rate
+    assert 0.05 < rate < 0.95
+    assert rate == pytest.approx(np.mean(np.array(tokens.u) > threshold), abs=0.01)
+
+
+def test_a_prompt_that_does_not_fit_is_named_before_anything_is_measured() -> None:
+    told: list[tuple[int, int]] = []
+    with pytest.raises(ContextOverflow, match="the prompt 'long' has 600 tokens; draft and target hold 512"):
+        calibrate(DRAFT, TARGET, [*PROMPTS, Prompt("long", "a" * 600)], Plan("toy"), lambda *done: told.append(done))
+    assert not told
+
+
+def test_an_answer_ends_where_the_context_is_full() -> None:
+    _, tokens = calibrate(DRAFT, TARGET, [Prompt("1", "a" * 500)], Plan("toy", max_tokens=60))
+    assert len(tokens.u) == 12
+
+
+def test_a_profile_remembers_its_sampling(tmp_path: Path) -> None:
+    sampling = Sampling(temperature=0.5, top_k=7, min_p=0.1)
+    profile, _ = calibrate(DRAFT, TARGET, PROMPTS, Plan("toy", max_tokens=20, sampling=sampling))
+    profile.save(tmp_path / "p.json")
+    assert load_profile(tmp_path / "p.json").provenance.sampling == sampling
+
+
 def test_progress_is_told(calibrated) -> None:
     told: list[tuple[int, int]] = []
     calibrate(DRAFT, TARGET, PROMPTS, Plan("toy", max_tokens=5), lambda *done: told.append(done))
@@ -93,12 +125,25 @@ def test_a_profile_is_refused_for_another_pair_and_names_the_model(calibrated) -
         ('{"prompt": "a"}\n{"text": "b"}', "line 2, is no prompt"),
         ("nonsense", "line 1, is no prompt"),
         ('["prompt"]', "line 1, is no prompt"),
+        ('{"prompt": null}', "line 1, is no prompt"),
+        ('{"prompt": ["a", 1]}', "line 1, is no prompt"),
     ],
 )
 def test_a_prompt_file_that_is_none_is_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "prompts.jsonl").write_text(text)
     with pytest.raises(ConfigurationError, match=message):
         read_prompts(tmp_path / "prompts.jsonl")
+
+
+def test_a_prompt_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "prompts.jsonl").write_bytes('{"prompt": "é"}'.encode("latin-1"))
+    with pytest.raises(ConfigurationError, match="is not UTF-8"):
+        read_prompts(tmp_path / "prompts.jsonl")
+
+
+def test_a_line_separator_inside_a_prompt_separates_no_lines(tmp_path: Path) -> None:
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "a\u2028b"}\r\n{"prompt": "c"}\n', encoding="utf-8")
+    assert [prompt.text for prompt in read_prompts(tmp_path / "prompts.jsonl")] == ["a\u2028b", "c"]
 
 
 def test_a_limit_takes_prompts_from_the_whole_file(tmp_path: Path) -> None:

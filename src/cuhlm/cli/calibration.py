@@ -32,7 +32,7 @@ def run_calibration(
 ) -> None:
     """Calibrate, write the profile to `out`, and print it."""
     check_writable(out, "the profile")
-    console = Console(highlight=False, stderr=as_json)
+    console = Console(highlight=False, markup=False, stderr=as_json)
     with (
         closing(LlamaCppEngine.load(locate(draft), context_length=context, threads=threads)) as draft_engine,
         closing(LlamaCppEngine.load(locate(target), context_length=context, threads=threads)) as target_engine,
@@ -54,7 +54,7 @@ def _print(console: Console, profile: Profile, tokens: Tokens) -> None:
     model, made = profile.rejection, profile.provenance
     console.print(
         f"{profile.draft_name} → {profile.target_name}: {made.n_tokens} tokens of {made.n_prompts} prompts at "
-        f"T = {made.temperature:g}, u = {profile.uncertainty.measure}\n"
+        f"{made.sampling}, u = {profile.uncertainty.measure}\n"
         f"E[β | u] ≈ {model.a:.3f}·u {model.b:+.3f}   r = {model.pearson_r:.3f}   R² = {model.r_squared:.3f}   "
         f"Δ = P(y_d < x_d) = {profile.delta:.3f}   mean β = {np.mean(tokens.beta):.3f}\n"
         f"k* = {profile.k_star} at ϑ = {profile.vartheta:g}"
@@ -69,7 +69,9 @@ def _print(console: Console, profile: Profile, tokens: Tokens) -> None:
     console.print(table)
     for name, threshold in (("risk-averse", profile.risk_averse), ("risk-prone", profile.risk_prone)):
         if meaning := outside(threshold):
-            console.print(f"[yellow]The {name} threshold is {meaning}.[/] A number can be given instead of a rule.")
+            console.print(
+                f"The {name} threshold is {meaning}. A number can be given instead of a rule.", style="yellow"
+            )
 
 
 def outside(threshold: float) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cuhlm.cli.terminal import visible
 from cuhlm.device.device import Device
 from cuhlm.messages import ModelCard
 from cuhlm.methods import METHODS
@@ -29,7 +30,7 @@ def print_pair(device: Device, profile: Profile | None, *, as_json: bool) -> Non
     if as_json:
         print(json.dumps(_as_json(cards, device.vocab_size, profile), indent=1))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)  # names come from files and from verifiers
     console.print(_cards_table({role: card for role, card in cards.items() if card}))
     if device.target is not None:
         console.print(f"The two share a vocabulary of {device.vocab_size} tokens: they can work together.")
@@ -43,7 +44,7 @@ def profile_lines(profile: Profile) -> str:
         f"Profile: E[β | u] = {model.a:.3f}·u {model.b:+.3f}, r = {model.pearson_r:.2f}, Δ = {profile.delta:.2f}; "
         f"risk-averse u_th = {profile.risk_averse:.3f}, risk-prone {profile.risk_prone:.3f}, k* = {profile.k_star}\n"
         f"         from {made.n_tokens} tokens of {made.n_prompts} prompts ({made.prompts}) "
-        f"at T = {made.temperature:g}, {made.date}"
+        f"at {made.sampling}, {made.date}"
     )
 
 
@@ -53,7 +54,7 @@ def _cards_table(cards: dict[str, ModelCard]) -> Table:
     for role in cards:
         table.add_column(role)
     for label, show in _CARD_ROWS:
-        table.add_row(label, *[show(card) for card in cards.values()])
+        table.add_row(label, *[visible(show(card)) for card in cards.values()])
     return table
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cuhlm.device.gate import make_measurement
 from cuhlm.device.pairing import shared_vocabulary
 from cuhlm.engines.base import Engine
-from cuhlm.errors import ConfigurationError
+from cuhlm.errors import ConfigurationError, ContextOverflow
 from cuhlm.experiments.prompts import Prompt, encode_prompt
 from cuhlm.experiments.walk import walk
 from cuhlm.messages import Array, Sampling
@@ -93,10 +93,12 @@ def calibrate(
     Raises:
         IncompatibleModels: they do not share a vocabulary.
         ConfigurationError: there are too few tokens to fit anything.
+        ContextOverflow: a prompt does not fit; told before anything is measured.
     """
     vocab_size = shared_vocabulary(draft, target.card, target.tokenizer.token_strings)
     tokens = Tokens(MeanBound(vocab_size))
-    for done, prompt in enumerate(prompts):
+    encoded = [_encode(draft, target, prompt, plan) for prompt in prompts]
+    for done, prompt in enumerate(encoded):
         progress(done, len(prompts))
         _measure_answer(draft, target, prompt, plan, plan.seed + done, tokens)
     progress(len(prompts), len(prompts))
@@ -105,11 +107,24 @@ def calibrate(
     return _profile(draft, target, prompts, plan, tokens), tokens
 
 
-def _measure_answer(draft: Engine, target: Engine, prompt: Prompt, plan: Plan, seed: int, tokens: Tokens) -> None:
+def _encode(draft: Engine, target: Engine, prompt: Prompt, plan: Plan) -> tuple[int, ...]:
+    """The prompt's tokens, checked to leave room for an answer."""
+    encoded = encode_prompt(draft.tokenizer, prompt.text, system=plan.system)
+    context = min(draft.card.context_length, target.card.context_length)
+    if len(encoded) >= context:
+        raise ContextOverflow(
+            f"the prompt {prompt.id!r} has {len(encoded)} tokens; draft and target hold {context}, the answer "
+            "included; leave it out, or give a larger --context"
+        )
+    return encoded
+
+
+def _measure_answer(
+    draft: Engine, target: Engine, prompt: Sequence[int], plan: Plan, seed: int, tokens: Tokens
+) -> None:
     """Let the target answer, and measure at every position what a draft would have met with."""
     measure = make_measurement(plan.uncertainty, seed)
-    history = encode_prompt(draft.tokenizer, prompt.text, system=plan.system)
-    for place in walk(draft, target, history, plan.sampling, seed, plan.max_tokens):
+    for place in walk(draft, target, prompt, plan.sampling, seed, plan.max_tokens):
         _measure(place.draft_logits, place.target_logits, place.position, plan, seed, measure, tokens)
 
 
@@ -152,7 +167,7 @@ def _profile(draft: Engine, target: Engine, prompts: Sequence[Prompt], plan: Pla
             prompts=plan.prompts_name,
             n_prompts=len(prompts),
             n_tokens=len(u),
-            temperature=plan.sampling.temperature,
+            sampling=plan.sampling,
             seed=plan.seed,
             date=datetime.now(UTC).date().isoformat(),
             cuhlm_version=version("cuhlm"),

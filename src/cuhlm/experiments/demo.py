@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ from cuhlm.experiments.prompts import encode_prompt
 from cuhlm.experiments.quality import PathQuality, path_quality
 from cuhlm.experiments.summary import Summary, summarise
 from cuhlm.messages import Sampling
-from cuhlm.methods import METHODS
+from cuhlm.methods import METHODS, GateRule
 from cuhlm.profiles import Profile
 from cuhlm.records import TokenRecord
 from cuhlm.settings import Settings, settings_for
@@ -127,9 +127,11 @@ def run_demo(
     """
     remote: Tokens = {}
     results: dict[str, MethodResult] = {}
-    # `remote` comes first, as the others are compared with it.
-    for method in sorted(METHODS.values(), key=lambda method: method.drafts):
+    # `remote` comes first, as the others are compared with it, and `u-hlm` before `rand-hlm`, which takes its rate.
+    for method in sorted(METHODS.values(), key=lambda method: (method.drafts, method.gate is GateRule.RANDOM)):
         settings = settings_for(method, profile, threshold=conditions.threshold)
+        if method.gate is GateRule.RANDOM:
+            settings = replace(settings, transmit_rate=results["u-hlm"].summary.transmitted_share)
         listener.method_begins(settings)
         answers, seconds = _answers(device, settings, conditions, listener)
         tokens = {prompt: [emit.record.token for emit in answer] for prompt, answer in answers.items()}

@@ -38,9 +38,11 @@ def read_prompts(path: Path, limit: int | None = None) -> list[Prompt]:
         ConfigurationError: the file cannot be read, or a line of it is no prompt.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # `splitlines` would also split at U+2028 in a string
     except OSError as error:
         raise ConfigurationError(f"the prompt file {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"the prompt file {path} is not UTF-8 ({error}); save it as UTF-8") from error
     prompts = [_prompt(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not prompts:
         raise ConfigurationError(f"the prompt file {path} is empty; expected one JSON object with a prompt per line")
@@ -60,8 +62,10 @@ def encode_prompt(tokenizer: Tokenizer, text: str, *, system: str | None = None,
 def _prompt(path: Path, number: int, line: str) -> Prompt:
     try:
         fields = json.loads(line)
+        if not isinstance(fields["prompt"], str):
+            raise TypeError(f"its prompt is {fields['prompt']!r}")
         optional = {name: str(fields[name]) for name in ("task", "reference", "answer") if name in fields}
-        return Prompt(str(fields.get("id", number)), str(fields["prompt"]), **optional)
+        return Prompt(str(fields.get("id", number)), fields["prompt"], **optional)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ConfigurationError(
             f'{path}, line {number}, is no prompt ({error}); expected a JSON object like {{"prompt": "…"}}'

@@ -39,14 +39,15 @@ def walk(
         prompt: tokens, at least one.
         sampling: of the target.
         seed: of the keyed randomness.
-        max_tokens: longest answer.
+        max_tokens: longest answer; it ends earlier where a context is full.
     """
     vocab_size = min(draft.card.vocab_size, target.card.vocab_size)
+    room = min(draft.card.context_length, target.card.context_length) - len(prompt)
     history = list(prompt)
     end_tokens = draft.tokenizer.end_tokens | target.tokenizer.end_tokens
     draft_sequence, target_sequence = draft.open(), target.open()
     try:
-        for _ in range(max_tokens):
+        for _ in range(min(max_tokens, room)):
             (draft_logits,) = draft.advance([Advance(draft_sequence, history[len(draft_sequence) :])])
             (target_logits,) = target.advance([Advance(target_sequence, history[len(target_sequence) :])])
             row = target_logits[0, :vocab_size]
