@@ -56,6 +56,25 @@ def test_a_command_of_the_readme_works(command: str, folder: Path, verifier: Ver
     assert run([sys.executable, "-m", *shlex.split(command)], folder, verifier).strip()
 
 
+def test_the_verifier_of_the_readme_listens(folder: Path) -> None:
+    (command,) = [command for command in COMMANDS if command.startswith("cuhlm verifier")]
+    assert command.endswith("127.0.0.1:50051")
+    arguments = shlex.split(command.replace("50051", "0"))
+    with subprocess.Popen([sys.executable, "-m", *arguments], cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "listening on 127.0.0.1:" in process.stdout.readline()
+        process.terminate()
+
+
+def test_what_the_readme_gives_the_demo_it_takes(folder: Path, verifier: VerifierProcess) -> None:
+    given = re.findall(r"`make demo DEMO=\"?([^\"`]*)\"?`", README)
+    assert len(given) == 2
+    for options in given:
+        assert run(
+            [sys.executable, "-m", "cuhlm", "demo", *shlex.split(options), "--max-tokens", "1"], folder, verifier
+        )
+
+
 def test_the_python_snippet_of_the_readme_works(folder: Path, verifier: VerifierProcess) -> None:
     (code,) = SNIPPETS
     assert 'GrpcLink("127.0.0.1:50051")' in code

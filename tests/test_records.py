@@ -34,6 +34,12 @@ def test_what_ends_a_generation_is_not_hidden_by_its_trace(tmp_path: Path) -> No
         raise ZeroDivisionError
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_told_as_what_it_is() -> None:
+    with pytest.raises(ConfigurationError, match="cannot be written: No space left"), trace_file("/dev/full") as add:
+        add(RECORDS[0])
+
+
 def test_a_trace_that_cannot_be_written_is_refused_before_anything_is_generated(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be written: No such file"), trace_file(tmp_path / "no" / "t"):
         raise AssertionError("not reached")

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,9 @@ class TokenRecord:
         position: its index in the sequence.
         token: its id.
         fate: how it came to be.
-        draft_token: what the draft model proposed; None where it proposed nothing.
-        u: uncertainty of the draft; None where it was not computed.
+        draft_token: what was judged, or kept; None where the draft model proposed nothing. With ``draft_from`` x̂ it is
+            drawn anew from x̂ once the gate has decided.
+        u: uncertainty of the draft that the gate looked at; None where it was not computed.
         k: vocabulary entries sent; 0 where none were.
         payload_bits: the paper's size of the payload.
         wire_bytes_up: bytes this token sent on the socket; None where they were not counted.
@@ -102,8 +103,11 @@ def trace_file(path: str | Path) -> Generator[Callable[[TokenRecord], None], Non
         except OSError as error:
             raise _unwritable(path, error) from error
 
-    with file:
+    try:
         yield add
+    finally:
+        with suppress(OSError):  # every line was written through: what fails here has failed, and been told, before
+            file.close()
 
 
 def _unwritable(path: str | Path, error: OSError) -> ConfigurationError:
@@ -117,10 +121,14 @@ def read_trace(path: str | Path) -> Iterator[TokenRecord]:
         ConfigurationError: the file cannot be read or a line of it is not a record.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
     except OSError as error:
         raise ConfigurationError(f"the trace {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is not a trace ({error}); expected what --trace writes") from error
     for number, line in enumerate(lines, 1):
+        if not line:
+            continue
         try:
             fields = json.loads(line)
             fields["fate"] = Fate(fields["fate"])

@@ -22,4 +22,4 @@ def check_writable(path: Path, what: str) -> None:
     except OSError as error:
         raise ConfigurationError(f"{what} {path} cannot be written: {error.strerror}; choose another path") from error
     if not existed:
-        path.unlink()
+        path.resolve().unlink()  # of a link that led nowhere, what it led to

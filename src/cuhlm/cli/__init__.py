@@ -33,7 +33,9 @@ def main() -> None:
     try:
         app()
     except CuhlmError as error:
-        print(f"cuhlm: {error}", file=sys.stderr)
+        from cuhlm.cli.terminal import visible
+
+        print(f"cuhlm: {visible(str(error))}", file=sys.stderr)  # some of it may be the verifier's words
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

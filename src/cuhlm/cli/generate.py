@@ -52,7 +52,7 @@ def generate(
     from cuhlm.link.grpc import Security
     from cuhlm.messages import Sampling
     from cuhlm.methods import DraftFrom, find_method
-    from cuhlm.settings import settings_for
+    from cuhlm.settings import sampling_note, settings_for
     from cuhlm.writable import check_writable
 
     if trace is not None:
@@ -62,9 +62,10 @@ def generate(
     reach = Reach(verifier, target, Security(token, tls_ca), deadline)
     with open_device(draft, reach, context=context, threads=threads) as device:
         device.check_reach(chosen)
+        numbers = find_profile(profile, device.draft.card, device.target)
         settings = settings_for(
             chosen,
-            find_profile(profile, device.draft.card, device.target),
+            numbers,
             threshold=threshold,
             k=k,
             vartheta=distortion,
@@ -72,4 +73,5 @@ def generate(
         )
         tokens = encode_prompt(device.draft.tokenizer, prompt, system=system, raw=raw)
         request = Request(tokens, sampling, seed, Limits(max_tokens, tuple(stop or ())))
-        stream_answer(device, settings, request, trace=trace, fates=fates)
+        note = sampling_note(settings, numbers, sampling)
+        stream_answer(device, settings, request, note=note, trace=trace, fates=fates)

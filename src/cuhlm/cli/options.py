@@ -61,7 +61,7 @@ Threshold = Annotated[
     typer.Option(
         "--threshold",
         metavar="RULE",
-        help="u_th: risk-averse, risk-prone, or a number from 0 (ask always) to 1 (never).",
+        help="u_th: risk-averse, risk-prone, or a number from 0 (ask unless certain) to 1 (never ask).",
         rich_help_panel=METHOD,
     ),
 ]

@@ -1,7 +1,6 @@
 """Prints an answer while it is generated, its tokens coloured by fate."""
 
 import math
-import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import nullcontext
@@ -10,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from cuhlm.cli.terminal import print_answer, visible
 from cuhlm.device.device import Device, Request
 from cuhlm.device.steps import Emit, Finish
 from cuhlm.errors import CuhlmError
@@ -41,11 +41,13 @@ def legend() -> Text:
 
 def coloured(emits: Sequence[Emit]) -> Text:
     """An answer as one paragraph, its tokens coloured by fate and its line ends shown as ↵."""
-    return Text.assemble(*[(emit.text.replace("\n", "↵"), FATE_STYLES[emit.record.fate]) for emit in emits])
+    return Text.assemble(*[(visible(emit.text).replace("\n", "↵"), FATE_STYLES[emit.record.fate]) for emit in emits])
 
 
-def stream_answer(device: Device, settings: Settings, request: Request, *, trace: Path | None, fates: bool) -> None:
-    """Print the answer as it comes, then what it cost.
+def stream_answer(
+    device: Device, settings: Settings, request: Request, *, note: str, trace: Path | None, fates: bool
+) -> None:
+    """Print the answer as it comes, then what it cost; a `note` and what the threshold means come before it.
 
     Whatever ends the generation, the tokens so far are printed and in the trace.
 
@@ -54,14 +56,13 @@ def stream_answer(device: Device, settings: Settings, request: Request, *, trace
     """
     console = Console(highlight=False, soft_wrap=True)
     notes = Console(stderr=True, highlight=False)
-    if meaning := threshold_meaning(settings):
-        notes.print(f"[yellow]note:[/] {meaning}")
+    for each in filter(None, (note, threshold_meaning(settings))):
+        notes.print(f"[yellow]note:[/] {each}")
     records: list[TokenRecord] = []
     started = time.perf_counter()
     with trace_file(trace) if trace else nullcontext(_not_kept) as keep:
         for emit in _shown(device.generate(settings, request), console):
-            console.print(Text(emit.text, FATE_STYLES[emit.record.fate] if fates else ""), end="")
-            sys.stdout.flush()
+            print_answer(console, emit.text, FATE_STYLES[emit.record.fate] if fates else "")
             keep(emit.record)
             records.append(emit.record)
     if fates:
@@ -79,9 +80,9 @@ def _shown(generation: Generator[Emit, None, Finish], console: Console) -> Gener
     try:
         finish = yield from generation
     except CuhlmError as error:
-        console.print(Text(error.held_back))
+        print_answer(console, error.held_back + "\n", "")
         raise
-    console.print(Text(finish.text))
+    print_answer(console, finish.text + "\n", "")
 
 
 def _not_kept(_record: TokenRecord) -> None:
