@@ -39,7 +39,8 @@ def main() -> None:
         plan = Plan(tuple(options.method or METHODS), rounds, seconds, options.congestion_control)
         results = _run_all([links[name] for name in chosen], plan)
     except CuhlmError as error:
-        sys.exit(f"shaped_link: {error}")
+        print(f"shaped_link: {error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
     conditions = {**machine(), "congestion control": options.congestion_control or _own_congestion_control()}

@@ -1,7 +1,8 @@
 """The simulator against reality: what a trace is billed for, beside how long its tokens took."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ from cuhlm.channel.presets import Channel
 from cuhlm.records import TokenRecord
 
 Floats = npt.NDArray[np.float64]
+
+_HEADERS_BYTES = 20 + 20 + 12  # of IPv4, TCP, and its timestamps
+_SEGMENT_BYTES = 1500 - _HEADERS_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,10 @@ class Answer:
         """Seconds of wall clock per compared token, shape (n − 1,)."""
         return np.diff(self.decided_at)
 
+    def with_headers(self) -> "Answer":
+        """The same, as if the socket had counted whole packets."""
+        return replace(self, records=tuple(_with_headers(record) for record in self.records))
+
     def predicted(self, channel: Channel, count: Count) -> Floats:
         """Seconds per compared token by the simulator, with compute as this run measured it, shape (n − 1,).
 
@@ -57,6 +65,7 @@ class Comparison:
         quartiles: of the seconds per token: lower, median, upper.
         predicted_wire: mean seconds per token, billed for the bytes on the socket.
         predicted_payload: billed for the paper's payload.
+        predicted_packets: billed for the bytes on the socket and the headers of the packets they filled, estimated.
         transmitted_share: tokens for which the device asked.
         bytes_up: on the socket, per token.
         bytes_down: likewise.
@@ -68,14 +77,20 @@ class Comparison:
     quartiles: tuple[float, float, float]
     predicted_wire: float
     predicted_payload: float
+    predicted_packets: float
     transmitted_share: float
     bytes_up: float
     bytes_down: float
 
     @property
     def difference(self) -> float:
-        """Predicted over measured, less 1."""
+        """Predicted, for the bytes on the socket, over measured, less 1."""
         return self.predicted_wire / self.measured - 1
+
+    @property
+    def difference_of_packets(self) -> float:
+        """As `difference`, with headers."""
+        return self.predicted_packets / self.measured - 1
 
 
 def compare(method: str, channel: Channel, answers: Sequence[Answer]) -> Comparison:
@@ -88,9 +103,22 @@ def compare(method: str, channel: Channel, answers: Sequence[Answer]) -> Compari
         tokens=len(records),
         measured=float(measured.mean()),
         quartiles=(float(low), float(median), float(high)),
-        predicted_wire=float(np.concatenate([answer.predicted(channel, "wire") for answer in answers]).mean()),
-        predicted_payload=float(np.concatenate([answer.predicted(channel, "payload") for answer in answers]).mean()),
+        predicted_wire=_mean([answer.predicted(channel, "wire") for answer in answers]),
+        predicted_payload=_mean([answer.predicted(channel, "payload") for answer in answers]),
+        predicted_packets=_mean([answer.with_headers().predicted(channel, "wire") for answer in answers]),
         transmitted_share=float(np.mean([record.transmitted for record in records])),
         bytes_up=float(np.mean([record.wire_bytes_up for record in records])),
         bytes_down=float(np.mean([record.wire_bytes_down for record in records])),
     )
+
+
+def _mean(seconds: Sequence[Floats]) -> float:
+    return float(np.concatenate(seconds).mean())
+
+
+def _with_headers(record: TokenRecord) -> TokenRecord:
+    up, down = (
+        size + _HEADERS_BYTES * math.ceil(size / _SEGMENT_BYTES)
+        for size in (record.wire_bytes_up, record.wire_bytes_down)
+    )
+    return replace(record, wire_bytes_up=up, wire_bytes_down=down)

@@ -64,8 +64,10 @@ def joined_namespaces(*, congestion_control: str | None = None) -> Generator[tup
         congestion_control: of TCP in both; None leaves the system's own.
 
     Raises:
-        ConfigurationError: the system does not let us.
+        ConfigurationError: the system does not let us, or does not offer this congestion control.
     """
+    if congestion_control is not None:
+        _check_congestion_control(congestion_control)
     name = f"cuhlm{os.getpid()}"
     with ExitStack() as stack:
         device = _end(f"{name}d", DEVICE_ADDRESS, VERIFIER_ADDRESS, congestion_control, stack)
@@ -88,6 +90,14 @@ def _end(name: str, address: str, peer: str, congestion_control: str | None, sta
     for interface in ("lo", name):
         _run("ip", "-n", name, "link", "set", interface, "up")
     return end
+
+
+def _check_congestion_control(name: str) -> None:
+    allowed = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control").read_text().split()
+    if name not in allowed:
+        raise ConfigurationError(
+            f"the congestion control {name!r} is not allowed in namespaces here; expected one of {', '.join(allowed)}"
+        )
 
 
 def _open_tun(name: str) -> int:

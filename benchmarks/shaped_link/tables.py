@@ -40,7 +40,13 @@ def _methods(result: LinkResult) -> Table:
         "socket up\nB/token",
     ):
         table.add_column(heading, justify="right")
-    for heading in ("socket down\nB/token", "simulated\npayload", "simulated\nsocket", "differ-\nence"):
+    for heading in (
+        "socket down\nB/token",
+        "simulated\npayload",
+        "simulated\nsocket",
+        "differ-\nence",
+        "with IP\nheaders",
+    ):
         table.add_column(heading, justify="right")
     for each in result.comparisons:
         table.add_row(*_row(each))
@@ -61,6 +67,7 @@ def _row(each: Comparison) -> tuple[str, ...]:
         _milliseconds(each.predicted_payload),
         _milliseconds(each.predicted_wire),
         f"{each.difference:+.1%}",
+        f"{each.difference_of_packets:+.1%}",
     )
 
 
@@ -68,7 +75,14 @@ def _summary(results: Sequence[LinkResult], conditions: dict[str, str]) -> Table
     table = Table(title="simulator against reality", title_justify="left", caption=_caption(conditions))
     for heading in ("link", "up, down, round trip"):
         table.add_column(heading)
-    for heading in ("n", "measured\nms/token", "simulated\nms/token", "differ-\nence", "largest of a method"):
+    for heading in (
+        "n",
+        "measured\nms/token",
+        "simulated\nms/token",
+        "differ-\nence",
+        "with IP\nheaders",
+        "largest difference\nof a method",
+    ):
         table.add_column(heading, justify="right")
     for result in results:
         pooled, worst = result.pooled, max(result.comparisons, key=lambda each: abs(each.difference))
@@ -79,6 +93,7 @@ def _summary(results: Sequence[LinkResult], conditions: dict[str, str]) -> Table
             _milliseconds(pooled.measured),
             _milliseconds(pooled.predicted_wire),
             f"{pooled.difference:+.1%}",
+            f"{pooled.difference_of_packets:+.1%}",
             f"{worst.difference:+.1%} {worst.method}" + (" !" if abs(worst.difference) > _TOLERANCE else ""),
         )
     return table
@@ -86,9 +101,9 @@ def _summary(results: Sequence[LinkResult], conditions: dict[str, str]) -> Table
 
 def _caption(conditions: dict[str, str]) -> str:
     return (
-        f"n: tokens, each answer's first left out. simulated: the same tokens billed by cuhlm.channel.billing for the "
-        f"bytes on the socket (or the paper's payload), each from where it began, with compute as measured. "
-        f"The simulator knows no loss. !: beyond {_TOLERANCE:.0%}. {conditions}"
+        f"n: tokens, each answer's first left out. simulated: the same tokens billed for the bytes on the socket "
+        f"(or the paper's payload), each from where it began, with compute as measured; with IP headers: and 52 bytes "
+        f"for each packet they fill. The simulator knows no loss. !: beyond {_TOLERANCE:.0%}. {conditions}"
     )
 
 
@@ -128,4 +143,8 @@ def _link_as_json(result: LinkResult) -> dict[str, Any]:
 
 
 def _comparison_as_json(each: Comparison) -> dict[str, Any]:
-    return {**dataclasses.asdict(each), "difference": each.difference}
+    return {
+        **dataclasses.asdict(each),
+        "difference": each.difference,
+        "difference_of_packets": each.difference_of_packets,
+    }

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,9 @@ def test_a_bill_is_compared_with_the_wall_clock_token_by_token() -> None:
     assert compared.measured == pytest.approx(0.75)
     assert compared.predicted_wire == pytest.approx(0.03 + 0.2 + 0.1 + 0.05)
     assert compared.difference == pytest.approx(0.38 / 0.75 - 1)
+    assert compared.predicted_packets == pytest.approx(0.03 + 0.252 + 0.1 + 0.102)  # 52 bytes of headers each way
+    large = replace(SENT, wire_bytes_up=2 * 1448 + 1)
+    assert Answer("hlm", (large,), (0.0,)).with_headers().records[0].wire_bytes_up == 2 * 1448 + 1 + 3 * 52
 
 
 def test_a_token_on_a_rate_trace_is_billed_from_where_it_really_began() -> None:
@@ -105,6 +109,21 @@ def test_a_lossy_link_loses_packets_and_the_methods_get_through() -> None:
     result = run(ShapedLink("test", channel, loss=0.05), Plan(("hlm",), 1, 0.5), lambda _: None)
     assert result.up.lost > 0
     assert result.comparisons[0].tokens >= 2
+
+
+@needs_namespaces
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--trace", "nowhere.csv"), "the rate trace nowhere.csv cannot be read: No such file"),
+        (("--congestion-control", "tin"), "the congestion control 'tin' is not allowed in namespaces here; expected"),
+    ],
+)
+def test_a_mistake_gets_one_line(arguments: tuple[str, ...], complaint: str) -> None:
+    done = subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip().startswith(f"shaped_link: {complaint}")
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 @needs_namespaces
