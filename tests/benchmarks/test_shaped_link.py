@@ -1,5 +1,6 @@
 """The methods over an emulated link between two network namespaces, where the system permits them."""
 
+import contextlib
 import json
 import os
 import signal
@@ -139,7 +140,9 @@ def test_the_command_prints_its_numbers_as_json() -> None:
 @needs_namespaces
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_whoever_interrupts_it_finds_everything_removed(how: signal.Signals, code: int) -> None:
-    with subprocess.Popen([*COMMAND, "--link", "iot-64k"], cwd=ROOT, stdout=-3, stderr=-3) as process:
+    with subprocess.Popen(
+        [*COMMAND, "--link", "iot-64k"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         while len(children(process.pid)) < 2:  # verifier and device, each in its namespace
             assert process.poll() is None
             time.sleep(0.05)
@@ -152,5 +155,10 @@ def test_whoever_interrupts_it_finds_everything_removed(how: signal.Signals, cod
 
 def children(process_id: int) -> list[int]:
     """Processes it started that run Python."""
-    listed = Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
-    return [int(child) for child in listed if "python" in Path(f"/proc/{child}/cmdline").read_text()]
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == process_id and "python" in (process / "cmdline").read_text():
+                found.append(int(process.name))
+    return found
