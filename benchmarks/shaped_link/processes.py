@@ -55,7 +55,8 @@ def device_in(end: End, verifier: RunningVerifier, *arguments: str) -> Generator
     with _running(end.command(*command), verifier.token) as process:
         yield iter(_lines(process.stdout))
         if process.wait() != 0:
-            raise LinkError(f"the device failed: {_lines(process.stderr).read().strip().splitlines()[-1]}")
+            said = _lines(process.stderr).read().strip() or "it ended silently"
+            raise LinkError(f"the device failed: {said.splitlines()[-1]}")  # the last line of a traceback says what
 
 
 @contextmanager
