@@ -76,6 +76,28 @@ def test_the_wire_counts_the_bytes_of_the_socket_both_ways() -> None:
     assert bill([SENT], free_down, MEASURED, count="wire").downlink == pytest.approx([0])
 
 
+def test_tokens_that_stream_down_are_made_while_those_before_are_on_their_way() -> None:
+    """Against a queue stepped by hand: token i is made at 0.7·i and takes 0.2 s down, after the one before it."""
+    first = replace(SENT, draft_passes=0, stages=Stages(target=0.7))
+    streamed = replace(first, transmitted=False, wire_bytes_up=0)
+    due = bill([first, *[streamed] * 4], CHANNEL, MEASURED, count="wire")
+    assert due.seconds[1:] == pytest.approx([0.7] * 4)  # the target is the slower of the two
+    slow = replace(CHANNEL, downlink_bits_per_second=400)
+    made, arrived = 2.5 + 0.7 * np.arange(5), [2.5 + 2.0]
+    for each in made[1:]:
+        arrived.append(max(arrived[-1], each) + 2.0)
+    due = bill([first, *[streamed] * 4], slow, MEASURED, count="wire")
+    assert due.seconds[1:] == pytest.approx(np.diff(arrived))  # the downlink is
+    assert bill([first, streamed], CHANNEL, MEASURED).seconds[1:] == pytest.approx([0.7])
+
+
+def test_a_token_whose_beginning_is_known_meets_the_rate_trace_there() -> None:
+    trace = Channel("trace", TraceRate(np.array([0.0, 10.0]), np.array([1e-3, 2e-3])), 0.0, "made up")
+    sent = replace(SENT, stages=Stages())
+    assert bill([sent, sent], trace, MEASURED).uplink == pytest.approx([0.69, 0.69])
+    assert bill([sent, sent], trace, MEASURED, begins=[3.0, 12.0]).uplink == pytest.approx([0.69, 0.345])
+
+
 def test_the_wire_is_not_billed_where_no_bytes_were_counted() -> None:
     with pytest.raises(ConfigurationError, match="no bytes for the token at position 6"):
         bill([replace(SENT, wire_bytes_up=None)], CHANNEL, MEASURED, count="wire")

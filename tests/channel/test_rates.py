@@ -177,3 +177,24 @@ def test_the_mean_rate_under_fading_is_the_ergodic_capacity() -> None:
 def test_an_unusable_rate_is_refused(make: "type[RateModel]", complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
         make()
+
+
+@pytest.mark.parametrize(
+    ("rate", "summary"),
+    [
+        (FixedRate(64e3), "64 kbit/s"),
+        (FixedRate(1e9), "1000 Mbit/s"),
+        (ShannonRate(1e6, 10.0, rayleigh=True), "1 MHz at 10 dB, Rayleigh fading"),
+        (ShannonRate(2e6, 0.0), "2 MHz at 0 dB, no fading"),
+        (TraceRate(np.array([0.0, 1.0]), np.array([1.0, 0.0])), "500 kbit/s on average over 2 s, then again"),
+    ],
+)
+def test_a_rate_says_what_it_is(rate: RateModel, summary: str) -> None:
+    assert rate.summary == summary
+
+
+def test_a_payload_longer_than_the_trace_takes_as_many_rounds_of_it_as_it_needs() -> None:
+    trace = TraceRate(np.array([0.0, 0.5, 1.0]), np.array([4.0, 0.0, 2.0]))  # 3 Mbit in a round of 1.5 s
+    for rounds in (1, 7, 100_000):
+        assert trace.uplink_seconds(rounds * 3e6, 0.0, 0) == pytest.approx(rounds * 1.5)
+        assert trace.uplink_seconds(rounds * 3e6 + 1e6, 0.0, 0) == pytest.approx(rounds * 1.5 + 0.25)

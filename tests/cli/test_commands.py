@@ -120,6 +120,13 @@ def test_describe_lists_the_methods() -> None:
     assert all(name in listed for name in ("local", "remote", "hlm", "rand-hlm", "cu-hlm-offline", "route"))
 
 
+def test_describe_lists_the_channels_with_their_rates_and_round_trips() -> None:
+    rows = {line.split()[1]: line for line in cuhlm("describe", "--channels").stdout.splitlines() if line[:1] == "│"}
+    assert set(rows) >= {"paper", "lan", "wifi", "lte", "3g", "satellite", "iot-64k", "trace:FILE.csv"}
+    assert all(part in rows["lte"] for part in ("5 Mbit/s", "30 Mbit/s", "50 ms"))
+    assert all(part in rows["iot-64k"] for part in ("64 kbit/s", "300 ms"))
+
+
 def test_calibrate_writes_a_profile_that_generate_takes(tmp_path: Path) -> None:
     profile = tmp_path / "pair.json"
     result = cuhlm("calibrate", "--prompts", PROMPTS, "--out", str(profile), "-n", "12", "--threads", "1")

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -80,6 +81,19 @@ def test_bytes_are_counted_on_the_socket(link: GrpcLink) -> None:
     # A payload of 12 entries of 12 bits is 18 bytes; HTTP/2, gRPC and protobuf frame it.
     assert all(30 < counted(record.wire_bytes_up) < 200 for record in got.records[1:])
     assert all(20 < counted(record.wire_bytes_down) < 200 for record in got.records[1:])
+
+
+def test_the_verifier_takes_a_whole_payload_of_the_largest_vocabulary_without_a_pause(address: str) -> None:
+    """A window smaller than the payload makes the uplink wait a round trip for more (RFC 9113, 6.5.2 and 6.9)."""
+    host, port = address.split(":")
+    empty_settings = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+    with socket.create_connection((host, int(port)), timeout=5) as connection, connection.makefile("rb") as said:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + empty_settings)
+        head = said.read(9)
+        assert head[3] == 4, "a server's first frame is its settings"
+        stated = dict(struct.iter_unpack(">HI", said.read(int.from_bytes(head[:3], "big"))))
+    initial_window = 4
+    assert stated[initial_window] > 151_936 * (8 + 18) / 8
 
 
 def test_two_devices_are_served_at_once_and_a_third_is_told_that_there_is_no_room(link: GrpcLink) -> None:

@@ -34,7 +34,7 @@ class Bill:
         uplink: bits on their way up.
         round_trip: there and back, beside the bits.
         downlink: bits on their way down; 0 unless the bytes of the socket are counted.
-        target: the target's forward passes.
+        target: the target's forward passes, as far as they were waited for.
     """
 
     draft: Floats
@@ -91,8 +91,18 @@ def target_seconds(measured: float, passes: int, compute: ComputeTable) -> float
     return measured if compute.target_seconds is None else passes * compute.target_seconds
 
 
-def bill(records: Sequence[TokenRecord], channel: Channel, compute: ComputeTable, *, count: Count = "payload") -> Bill:
-    """The bill of one answer, whose tokens come one after another from time 0.
+def bill(
+    records: Sequence[TokenRecord],
+    channel: Channel,
+    compute: ComputeTable,
+    *,
+    count: Count = "payload",
+    begins: Sequence[float] | None = None,
+) -> Bill:
+    """The bill of one answer, whose tokens come one after another.
+
+    What the target streams down (`remote`) it makes while the tokens before are still on their way: of a pass, only
+    what outlasts them is billed.
 
     Args:
         records: of the answer, in order.
@@ -101,14 +111,21 @@ def bill(records: Sequence[TokenRecord], channel: Channel, compute: ComputeTable
         count: which bits are on the link. ``payload``, as in the paper, bills the payload's bits up; token ids (all
             that `route`, `remote` and syncs send, some 20 bits each) and everything that comes down are free.
             ``wire`` bills the bytes that the trace counted on its socket, both ways.
+        begins: when each token began, seconds since the channel did, for a trace of a real link, so that a rate trace
+            is met where it was; None lets each begin when the bill of the one before ends, the first at 0.
 
     Raises:
         ConfigurationError: ``wire`` for a trace that was not decoded over a socket.
     """
     parts = np.zeros((6, len(records)))
-    now = 0.0
+    now = lag = 0.0  # lag: how far behind its making the last token arrived
     for column, record in enumerate(records):
-        parts[:, column] = _parts(record, now, channel, compute, count)
+        now = begins[column] if begins is not None else now
+        *others, downlink, target = _parts(record, now, channel, compute, count)
+        streamed = record.target_passes > 0 and not record.transmitted
+        hidden = min(lag, target) if streamed else 0.0
+        lag = downlink + (lag - hidden if streamed else 0.0)
+        parts[:, column] = (*others, downlink, target - hidden)
         now += float(parts[:, column].sum())
     return Bill(*parts)
 

@@ -16,6 +16,11 @@ Floats = npt.NDArray[np.float64]
 class RateModel(Protocol):
     """An uplink."""
 
+    @property
+    def summary(self) -> str:
+        """The rate in a few words, for people."""
+        ...
+
     def uplink_seconds(self, bits: float, start_seconds: float, index: int) -> float:
         """How long `bits` take that are handed over at `start_seconds`.
 
@@ -40,6 +45,11 @@ class FixedRate:
     def __post_init__(self) -> None:
         if not 0 < self.bits_per_second < math.inf:
             raise ConfigurationError(f"the rate is {self.bits_per_second} bit/s; expected more than 0")
+
+    @property
+    def summary(self) -> str:
+        """See `RateModel`."""
+        return shown_rate(self.bits_per_second)
 
     def uplink_seconds(self, bits: float, start_seconds: float, index: int) -> float:  # noqa: ARG002
         """See `RateModel`."""
@@ -74,6 +84,12 @@ class ShannonRate:
             raise ConfigurationError(f"the SNR is {self.snr_db} dB; expected −100 to 100")
         if not 0 <= self.seed < 2**64:
             raise ConfigurationError(f"the seed of the fading is {self.seed}; expected 0 to 2^64 − 1")
+
+    @property
+    def summary(self) -> str:
+        """See `RateModel`."""
+        fading = "Rayleigh fading" if self.rayleigh else "no fading"
+        return f"{self.bandwidth_hz / 1e6:g} MHz at {self.snr_db:g} dB, {fading}"
 
     def uplink_seconds(self, bits: float, start_seconds: float, index: int) -> float:  # noqa: ARG002
         """See `RateModel`."""
@@ -124,6 +140,11 @@ class TraceRate:
         self._bits = np.concatenate(([0.0], np.cumsum(mbps * 1e6 * np.diff(self._edges))))
 
     @property
+    def summary(self) -> str:
+        """See `RateModel`."""
+        return f"{shown_rate(self.mean_bits_per_second)} on average over {self._edges[-1]:g} s, then again"
+
+    @property
     def mean_bits_per_second(self) -> float:
         """Mean rate of one round of the trace."""
         return float(self._bits[-1] / self._edges[-1])
@@ -153,3 +174,8 @@ class TraceRate:
 
 
 _BIT_SLACK = 1e-6
+
+
+def shown_rate(bits_per_second: float) -> str:
+    """A rate for people: 64 kbit/s, 5 Mbit/s, 1000 Mbit/s."""
+    return f"{bits_per_second / 1e6:.4g} Mbit/s" if bits_per_second >= 1e6 else f"{bits_per_second / 1e3:.4g} kbit/s"

@@ -1,4 +1,8 @@
-"""Rate traces as files: CSV with the columns ``seconds,uplink_mbps``; each rate holds until the next row."""
+"""Rate traces as files: CSV with the columns ``seconds,uplink_mbps``; each rate holds until the next row.
+
+The first row is the channel's time 0, at which each answer begins; after its last interval the trace begins again.
+A rate of 0 is an outage.
+"""
 
 import csv
 import math

@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cuhlm.channel.presets import CHANNELS, TRACE_ROUND_TRIP_SECONDS
+from cuhlm.channel.rates import shown_rate
 from cuhlm.cli.terminal import visible
 from cuhlm.device.device import Device
 from cuhlm.messages import ModelCard
@@ -22,6 +24,35 @@ def print_methods() -> None:
     for method in METHODS.values():
         table.add_row(method.name, str(method.gate), str(method.truncation), method.summary)
     Console().print(table)
+
+
+def print_channels() -> None:
+    """The table of simulated channels (design 2.8), and what a command line can say of them."""
+    table = Table(header_style="bold")
+    for heading in ("channel", "up", "down", "round trip"):
+        table.add_column(heading, no_wrap=True)
+    for channel in CHANNELS.values():
+        down = channel.downlink_bits_per_second
+        down_rate = "in no time" if down is None else shown_rate(down)
+        table.add_row(channel.name, channel.rate.summary, down_rate, _shown_milliseconds(channel.round_trip_seconds))
+    table.add_row("trace:FILE.csv", "as recorded", "in no time", _shown_milliseconds(TRACE_ROUND_TRIP_SECONDS))
+    console = Console(highlight=False)
+    console.print(table)
+    for channel in CHANNELS.values():
+        console.print(f"[bold]{channel.name}[/bold]: {channel.source}.")
+    console.print(_CHANNEL_NOTES)
+
+
+_CHANNEL_NOTES = """[bold]trace:FILE.csv[/bold]: a CSV file with the columns seconds,uplink_mbps. Each rate holds \
+until the next row; 0 is an outage. A payload is served at the rates of the intervals it spans. An answer begins at \
+the first row; after the last interval the trace begins again.
+
+What differs follows a colon: lte:rtt_ms=80:down_mbps=10, lte:mbps=2, paper:snr_db=0:rayleigh=0:bandwidth_hz=2e6:seed=1\
+"""
+
+
+def _shown_milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:g} ms"
 
 
 def print_pair(device: Device, profile: Profile | None, *, as_json: bool) -> None:

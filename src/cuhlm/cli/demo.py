@@ -9,7 +9,9 @@ from cuhlm.cli import options
 
 
 def demo(
-    channel: Annotated[str, typer.Option("--channel", help="Simulated channel: a name, or trace:FILE.csv.")] = "paper",
+    channel: Annotated[
+        str, typer.Option("--channel", help="Simulated channel: see `cuhlm describe --channels`, or trace:FILE.csv.")
+    ] = "paper",
     compute: Annotated[str, typer.Option("--compute", help="What a forward pass costs in the bill.")] = "measured",
     # Not a rule: the built-in pair's two lie outside [0, 1], so that one never skips and the other always does.
     threshold: options.Threshold = "0.5",

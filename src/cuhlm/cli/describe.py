@@ -16,16 +16,20 @@ def describe(
     deadline: options.Deadline = 30.0,
     profile: options.ProfilePath = None,
     methods: Annotated[bool, typer.Option("--methods", help="List the methods instead.")] = False,
+    channels: Annotated[bool, typer.Option("--channels", help="List the simulated channels instead.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Show the draft's and the target's model cards, whether the two fit, and their profile.
 
-    Examples: `cuhlm describe --target smollm2-135m`, `cuhlm describe --methods`
+    Examples: `cuhlm describe --target smollm2-135m`, `cuhlm describe --methods`, `cuhlm describe --channels`
     """
     from cuhlm.cli import cards
 
     if methods:
         cards.print_methods()
+        return
+    if channels:
+        cards.print_channels()
         return
 
     from cuhlm.experiments.pair import Reach, find_profile, open_device

@@ -45,6 +45,7 @@ _MAX_MESSAGE_BYTES = 16 * 2**20  # a whole |V| = 151 936 payload is 0.5 MB
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # two verifiers on one port would share devices at random
     ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 2**20),  # HTTP/2's 64 kB would stop a whole payload for a round trip
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.keepalive_time_ms", 60_000),  # seldom: a ping is 17 bytes on a link that may be thin
     ("grpc.keepalive_timeout_ms", 20_000),
