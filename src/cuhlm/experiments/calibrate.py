@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cuhlm.device.gate import make_measurement
-from cuhlm.engines.base import Advance, Engine
+from cuhlm.engines.base import Engine
 from cuhlm.errors import ConfigurationError
 from cuhlm.experiments.prompts import Prompt, encode_prompt
+from cuhlm.experiments.walk import walk
 from cuhlm.messages import Array, Sampling
 from cuhlm.profiles import Profile, Provenance, RiskCurve, UncertaintySettings
 from cuhlm.theory.distributions import distribution
@@ -42,6 +43,7 @@ class Plan:
         uncertainty: the measure to calibrate.
         vartheta: bound of the offline truncation.
         seed: of the keyed randomness.
+        system: system message before each prompt.
     """
 
     prompts_name: str
@@ -50,6 +52,7 @@ class Plan:
     uncertainty: UncertaintySettings = UncertaintySettings()
     vartheta: float = 0.1
     seed: int = 0
+    system: str | None = None
 
 
 @dataclass(slots=True)
@@ -84,34 +87,19 @@ def calibrate(
     tokens = Tokens(MeanBound(vocab_size))
     for done, prompt in enumerate(prompts):
         progress(done, len(prompts))
-        _measure_answer(draft, target, prompt, plan, vocab_size, plan.seed + done, tokens)
+        _measure_answer(draft, target, prompt, plan, plan.seed + done, tokens)
     progress(len(prompts), len(prompts))
     if len(tokens.u) < 10:
         raise ConfigurationError(f"{len(tokens.u)} calibration tokens are too few to fit a line; give more prompts")
     return _profile(draft, target, prompts, plan, tokens), tokens
 
 
-def _measure_answer(
-    draft: Engine, target: Engine, prompt: Prompt, plan: Plan, vocab_size: int, seed: int, tokens: Tokens
-) -> None:
+def _measure_answer(draft: Engine, target: Engine, prompt: Prompt, plan: Plan, seed: int, tokens: Tokens) -> None:
     """Let the target answer, and measure at every position what a draft would have met with."""
-    history = list(encode_prompt(draft.tokenizer, prompt.text))
-    end_tokens = draft.tokenizer.end_tokens | target.tokenizer.end_tokens
     measure = make_measurement(plan.uncertainty, seed)
-    draft_sequence, target_sequence = draft.open(), target.open()
-    try:
-        for _ in range(plan.max_tokens):
-            (draft_logits,) = draft.advance([Advance(draft_sequence, history[len(draft_sequence) :])])
-            (target_logits,) = target.advance([Advance(target_sequence, history[len(target_sequence) :])])
-            position = len(history)
-            _measure(draft_logits[0, :vocab_size], target_logits[0, :vocab_size], position, plan, seed, measure, tokens)
-            target_probs = distribution(target_logits[0, :vocab_size], plan.sampling)
-            history.append(draw(target_probs, uniform(seed, position, Purpose.TARGET)).token)
-            if history[-1] in end_tokens:
-                return
-    finally:
-        draft_sequence.close()
-        target_sequence.close()
+    history = encode_prompt(draft.tokenizer, prompt.text, system=plan.system)
+    for place in walk(draft, target, history, plan.sampling, seed, plan.max_tokens):
+        _measure(place.draft_logits, place.target_logits, place.position, plan, seed, measure, tokens)
 
 
 def _measure(

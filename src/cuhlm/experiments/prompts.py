@@ -10,14 +10,25 @@ from cuhlm.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One user message of a prompt file."""
+    """One user message of a prompt file.
+
+    Attributes:
+        id: its name.
+        text: the message.
+        task: what kind of message it is; empty where the file does not say.
+        reference: an answer to compare with; empty where there is none.
+        answer: the final number of a sum; empty where it is no sum.
+    """
 
     id: str
     text: str
+    task: str = ""
+    reference: str = ""
+    answer: str = ""
 
 
 def read_prompts(path: Path, limit: int | None = None) -> list[Prompt]:
-    """The prompts of a JSON-lines file, one object with `prompt` (and perhaps `id`) a line.
+    """The prompts of a JSON-lines file, one object with `prompt` (and perhaps the other fields of `Prompt`) a line.
 
     Args:
         path: the file.
@@ -49,7 +60,8 @@ def encode_prompt(tokenizer: Tokenizer, text: str, *, system: str | None = None,
 def _prompt(path: Path, number: int, line: str) -> Prompt:
     try:
         fields = json.loads(line)
-        return Prompt(str(fields.get("id", number)), str(fields["prompt"]))
+        optional = {name: str(fields[name]) for name in ("task", "reference", "answer") if name in fields}
+        return Prompt(str(fields.get("id", number)), str(fields["prompt"]), **optional)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ConfigurationError(
             f'{path}, line {number}, is no prompt ({error}); expected a JSON object like {{"prompt": "…"}}'

@@ -31,7 +31,7 @@ NEGLIGIBLE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class PathQuality:
-    """Means over the positions of an answer.
+    """One position of an answer, or means over several.
 
     Attributes:
         tv: total variation between the method's law and y.
@@ -53,7 +53,22 @@ def path_quality(
     sampling: Sampling,
     vocab_size: int,
 ) -> PathQuality:
-    """The quality of `answer` as `settings` produced it.
+    """The mean quality of `answer` as `settings` produced it; see `token_qualities`."""
+    each = token_qualities(prompt, answer, draft, target, settings, sampling, vocab_size)
+    tv, kl, nll = np.mean([(one.tv, one.kl, one.nll) for one in each], axis=0)
+    return PathQuality(float(tv), float(kl), float(nll))
+
+
+def token_qualities(
+    prompt: Sequence[int],
+    answer: Sequence[int],
+    draft: Engine,
+    target: Engine,
+    settings: Settings,
+    sampling: Sampling,
+    vocab_size: int,
+) -> list[PathQuality]:
+    """The quality of each token of `answer` as `settings` produced it.
 
     Raises:
         ConfigurationError: the settings use the sampled uncertainty, whose noise has no closed form here.
@@ -69,14 +84,13 @@ def path_quality(
         read_along(target, prompt, answer, vocab_size),
         strict=True,
     )
-    distances = []
+    qualities = []
     for token, draft_logits, target_logits in rows:
         target_probs = distribution(target_logits, sampling)
         law = method_law(settings, draft_logits, distribution(draft_logits, sampling), target_probs)
         nll = negative_log_likelihood(target_probs, token)
-        distances.append((total_variation(law, target_probs), kl_divergence(law, target_probs), nll))
-    tv, kl, nll = np.mean(distances, axis=0)
-    return PathQuality(float(tv), float(kl), float(nll))
+        qualities.append(PathQuality(total_variation(law, target_probs), kl_divergence(law, target_probs), nll))
+    return qualities
 
 
 def read_along(engine: Engine, prompt: Sequence[int], answer: Sequence[int], vocab_size: int) -> Array:
