@@ -1,6 +1,6 @@
 """What an experiment is asked to do: the values that `spec_file` reads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cuhlm.channel.compute import ComputeTable, find_compute
@@ -8,6 +8,8 @@ from cuhlm.channel.presets import Channel, find_channel
 from cuhlm.methods import DraftFrom, GateRule, Method, TruncationRule
 from cuhlm.profiles import Profile
 from cuhlm.settings import Settings, settings_for
+
+QUICK_PROMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,12 @@ class Walk:
     Attributes:
         prompts: the prompt set's name.
         max_tokens: longest text.
+        temperatures: at which the target writes.
     """
 
     prompts: str
     max_tokens: int
+    temperatures: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class Calibration:
     Attributes:
         prompts: the prompt set's name; should not be one that the grid runs.
         max_tokens: per prompt.
-        temperature: None calibrates at each of the grid's.
+        temperature: None calibrates at each that is run.
         vartheta: bound ϑ, of k* and of the online truncation.
     """
 
@@ -197,13 +201,33 @@ class Spec:
     @property
     def calibration_temperatures(self) -> tuple[float, ...]:
         """At which a profile is made."""
-        given = self.calibration.temperature
-        return self.temperatures if given is None else (given,)
+        walks = [walk.temperatures for walk in (self.walk, self.long_walk) if walk]
+        needed = (*self.temperatures, *(temperature for each in walks for temperature in each))
+        return tuple(dict.fromkeys(map(self.calibrated_at, needed)))
 
     def calibrated_at(self, temperature: float) -> float:
         """The temperature of the profile that goes with `temperature`."""
         given = self.calibration.temperature
         return temperature if given is None else given
+
+    def limited(self, prompts: int) -> "Spec":
+        """With at most this many prompts of each set."""
+        sets = {name: replace(each, limit=min(prompts, each.limit or prompts)) for name, each in self.prompts.items()}
+        return replace(self, prompts=sets)
+
+    def quick(self) -> "Spec":
+        """A small version that shows whether all of it works: few prompts, short answers."""
+        walks = [
+            None if walk is None else replace(walk, max_tokens=tokens, temperatures=walk.temperatures[:1])
+            for walk, tokens in ((self.walk, 12), (self.long_walk, 24))
+        ]
+        return replace(
+            self.limited(QUICK_PROMPTS),
+            calibration=replace(self.calibration, max_tokens=min(24, self.calibration.max_tokens)),
+            max_tokens=min(12, self.max_tokens),
+            walk=walks[0],
+            long_walk=walks[1],
+        )
 
     def all_channels(self) -> list[Channel]:
         """Every channel to bill for, once."""

@@ -54,6 +54,7 @@ def with_prompt_file(spec: Spec, name: str, file: Path) -> Spec:
 
 def _spec(top: Table, folder: Path) -> Spec:
     grid = _needed(top, "grid")
+    temperatures = grid.numbers("temperatures", at_least=0)
     spec = Spec(
         title=top.text("title"),
         draft=top.text("draft"),
@@ -63,15 +64,15 @@ def _spec(top: Table, folder: Path) -> Spec:
         calibration=_calibration(_needed(top, "calibration")),
         methods=tuple(choice for table in grid.tables("methods") for choice in _methods(table)),
         prompt_sets=grid.texts("prompts"),
-        temperatures=grid.numbers("temperatures", at_least=0),
+        temperatures=temperatures,
         seeds=grid.wholes("seeds", (0,)),
         max_tokens=grid.whole("max_tokens"),
         channels=grid.texts("channels", ()),
         compute=grid.texts("compute", ("measured",)),
         sweep=_sweep(top.table("sweep")),
         headline=_headline(top.table("headline")),
-        walk=_walk(top.table("walk")),
-        long_walk=_walk(top.table("long_walk")),
+        walk=_walk(top.table("walk"), temperatures),
+        long_walk=_walk(top.table("long_walk"), temperatures[:1]),
     )
     grid.finish()
     top.finish()
@@ -173,10 +174,14 @@ def _headline(table: Table | None) -> Headline | None:
     return chosen
 
 
-def _walk(table: Table | None) -> Walk | None:
+def _walk(table: Table | None, temperatures: tuple[float, ...]) -> Walk | None:
     if table is None:
         return None
-    chosen = Walk(table.text("prompts"), table.whole("max_tokens"))
+    chosen = Walk(
+        table.text("prompts"),
+        table.whole("max_tokens"),
+        table.numbers("temperatures", temperatures, at_least=0),
+    )
     table.finish()
     return chosen
 
