@@ -1,6 +1,7 @@
 """Runs an experiment with its progress shown, and prints its headline."""
 
 import json
+import math
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from cuhlm.experiments.grid.spec import Spec
 
 EXTRA = ("polars", "matplotlib")
+METHOD = "cu-hlm"
+"""Whose operating points the printed table shows; the report has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,8 @@ class _Shown:
 
 
 def _table(found: dict[str, Any]) -> Table:
-    measured = found["measured_on"]
+    """Claims down, operating points across."""
+    measured, rows = found["measured_on"], found["rows"]
     table = Table(
         title=(
             f"{measured['n_prompts']} prompts, T = {measured['temperature']:g}, {measured['compute']}; "
@@ -130,16 +134,21 @@ def _table(found: dict[str, Any]) -> Table:
         title_justify="left",
         header_style="bold",
     )
-    for heading in ("method", "u_th", "claim", "SNR dB", "round trip ms", "paper", "ours"):
-        table.add_column(heading)
-    for row in found["rows"]:
-        table.add_row(
-            row["method"],
-            f"{row['threshold_rule']} ({row['u_th']:.3f})",
-            row["claim"],
-            "" if row["snr_db"] is None else f"{row['snr_db']:g}",
-            "" if row["snr_db"] is None else f"{row['round_trip_ms']:g}",
-            f"{row['paper']:g}",
-            f"{row['value']:.4g} [{row['low']:.4g} … {row['high']:.4g}]",
-        )
+    table.add_column("claim")
+    table.add_column("paper", justify="right")
+    points = list(dict.fromkeys((row["method"], row["threshold_rule"]) for row in rows if row["method"] == METHOD))
+    for method, rule in points:
+        table.add_column(f"{method}\n{rule}", justify="right")
+    for claim, snr_db, round_trip_ms in dict.fromkeys((r["claim"], r["snr_db"], r["round_trip_ms"]) for r in rows):
+        same = [r for r in rows if (r["claim"], r["snr_db"], r["round_trip_ms"]) == (claim, snr_db, round_trip_ms)]
+        by_point = {(row["method"], row["threshold_rule"]): row for row in same}
+        where = "" if snr_db is None else f", {snr_db:g} dB" + (f", {round_trip_ms:g} ms" if round_trip_ms else "")
+        cells = [_cell(by_point.get(point)) for point in points]
+        table.add_row(claim.replace("_", " ") + where, f"{same[0]['paper']:g}", *cells)
     return table
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None or math.isnan(row["value"]):
+        return "–"
+    return f"{row['value']:.3g} [{row['low']:.3g} … {row['high']:.3g}]"

@@ -7,12 +7,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from cuhlm.errors import ConfigurationError
 from cuhlm.experiments.environment import environment
 from cuhlm.experiments.grid.run import Grid, Listener, run_grid
 from cuhlm.experiments.grid.spec import Spec
+from cuhlm.experiments.report.ablations import ablations
+from cuhlm.experiments.report.figures_of_methods import figures_of_methods
+from cuhlm.experiments.report.figures_of_places import figures_of_places
 from cuhlm.experiments.report.headline import headline_json, headline_rows
-from cuhlm.experiments.report.results import Results, collect_results, tidy
+from cuhlm.experiments.report.page import render
+from cuhlm.experiments.report.places import read_places
+from cuhlm.experiments.report.results import collect_results, tidy
 from cuhlm.experiments.similarity import Embedder, is_installed
 from cuhlm.records import json_values
 
@@ -34,24 +41,39 @@ def run_experiment(spec: Spec, spec_file: Path, out: Path, *, processes: int, li
     except OSError as error:
         raise ConfigurationError(f"{out} cannot be written: {error.strerror}; choose another --out") from error
     grid = run_grid(spec, out, processes=processes, listener=listener)
-    decoded = time.perf_counter()
-    results = collect_results(spec, grid, Embedder() if is_installed() else None)
-    found = _write(spec, grid, results, out)
     made |= {
         "processes": processes,
-        "decoding_seconds": decoded - started,
-        "decoding_cpu_seconds": _cpu_seconds(resource.RUSAGE_CHILDREN),
-        "reporting_seconds": time.perf_counter() - decoded,
+        "decoding_seconds_of_this_call": round(time.perf_counter() - started, 1),
+        "decoding_cpu_seconds_of_this_call": round(_cpu_seconds(resource.RUSAGE_CHILDREN), 1),
         "pair": {"draft": spec.draft, "target": spec.target, "fingerprints": grid.pair.fingerprints},
     }
-    _write_json(out / "environment.json", made)
+    listener.begins("measuring, billing, drawing", 1, 0)
+    found = _report(spec, grid, out, made)
+    listener.advances()
     return found
 
 
-def _write(spec: Spec, grid: Grid, results: Results, out: Path) -> dict[str, Any]:
+def _report(spec: Spec, grid: Grid, out: Path, made: dict[str, Any]) -> dict[str, Any]:
+    """Everything that is made from the traces; takes seconds."""
+    started = time.perf_counter()
+    results = collect_results(spec, grid, Embedder() if is_installed() else None)
+    walks, long_walks = read_places(grid, spec.walk), read_places(grid, spec.long_walk)
+    rows = headline_rows(spec, results)
+    found = headline_json(spec, grid, results, rows)
+    tables = ablations(walks, long_walks, results, spec.prompt_sets[0])
+    drawings = figures_of_methods(spec, results, walks[0] if walks else None)
+    drawings += figures_of_places(walks, long_walks, grid.vocab_size)
+    (out / "tables").mkdir(exist_ok=True)
+    for table in tables:
+        pl.DataFrame(table.rows, infer_schema_length=None).write_csv(out / "tables" / f"{table.name}.csv")
+    for drawing in drawings:
+        drawing.save(out / "figures")
     tidy(results).write_csv(out / "results.csv")
-    found = headline_json(spec, grid, results, headline_rows(spec, results))
     _write_json(out / "headline.json", found)
+    made["reporting_seconds"] = round(time.perf_counter() - started, 1)
+    _write_json(out / "environment.json", made)
+    page = render(spec, grid, results, rows, found["differences"], tables, drawings, made)
+    (out / "report.html").write_text(page, encoding="utf-8")
     return found
 
 

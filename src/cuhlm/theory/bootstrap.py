@@ -1,5 +1,6 @@
 """Intervals by resampling whole answers (Efron): tokens of one answer are not independent, prompts are."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -71,3 +72,45 @@ def estimate(ratio: Ratio, counts: Counts, *, over: Ratio | None = None) -> Esti
 def _values(ratio: Ratio, counts: Counts, over: Ratio | None) -> Floats:
     values: Floats = (counts @ ratio.numerator) / (counts @ ratio.denominator)
     return values if over is None else values / _values(over, counts, None)
+
+
+def weighted_estimate(
+    statistic: Callable[[Floats], float], unit_of_row: npt.NDArray[np.intp], counts: Counts
+) -> Estimate:
+    """A statistic of rows that belong to units, with its interval.
+
+    Args:
+        statistic: of a weight per row, shape (rows,).
+        unit_of_row: which unit each row belongs to.
+        counts: `resample_counts` of the units.
+    """
+    value = statistic(np.ones(len(unit_of_row)))
+    values = np.array([statistic(drawn[unit_of_row].astype(np.float64)) for drawn in counts])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return Estimate(value, float("nan"), float("nan"))
+    low, high = np.quantile(values, (0.025, 0.975))
+    return Estimate(value, float(low), float(high))
+
+
+def weighted_correlation(a: Floats, b: Floats, weights: Floats) -> float:
+    """Pearson's r of `a` and `b`; NaN where one of them does not vary; all of shape (n,)."""
+    total = weights.sum()
+    da, db = a - weights @ a / total, b - weights @ b / total
+    spread = np.sqrt((weights @ (da * da)) * (weights @ (db * db)))
+    return float(weights @ (da * db) / spread) if spread > 0 else float("nan")
+
+
+def risk_coverage_area(u: Floats, beta: Floats, weights: Floats) -> float:
+    """Area under the risk–coverage curve: mean, over all coverages, of the mean β of the least uncertain tokens.
+
+    Tokens of equal u are taken in at random, so each counts with the mean β of its group. All of shape (n,).
+    """
+    order = np.argsort(u, kind="stable")
+    weights, beta, u = weights[order], beta[order], u[order]
+    _, group = np.unique(u, return_inverse=True)
+    sums = np.bincount(group, weights)
+    means = np.divide(np.bincount(group, weights * beta), sums, out=np.zeros_like(sums), where=sums > 0)
+    covered = np.cumsum(weights)
+    risk = np.divide(np.cumsum(weights * means[group]), covered, out=np.zeros_like(covered), where=covered > 0)
+    return float(weights @ risk / weights.sum())
