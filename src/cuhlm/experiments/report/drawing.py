@@ -2,6 +2,7 @@
 
 import base64
 import io
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,12 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito's palette, dark ones first."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GREY = "#595959"
+CAPTION_WIDTH = 150
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A figure with what a stranger needs to read it.
+    """A figure with what a stranger needs to read it, written into the picture itself.
 
     Attributes:
         name: of its files.
@@ -29,6 +31,12 @@ class Drawing:
     title: str
     caption: str
     figure: Figure
+
+    def __post_init__(self) -> None:
+        lines = textwrap.wrap(self.caption, CAPTION_WIDTH)
+        self.figure.set_figheight(self.figure.get_figheight() + 0.4 + 0.17 * len(lines))
+        self.figure.suptitle(self.title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        self.figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=8.5, color=GREY, linespacing=1.3)
 
     def save(self, folder: Path) -> None:
         """Write NAME.png and NAME.svg."""
