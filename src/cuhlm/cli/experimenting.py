@@ -89,7 +89,9 @@ def _changed(spec: "Spec", changes: Changes) -> "Spec":
         spec = spec.limited(changes.limit)
     if changes.quick:
         spec = spec.quick()
-    return replace(spec, max_tokens=changes.max_tokens or spec.max_tokens)
+    if changes.max_tokens is not None:
+        spec = replace(spec, grid=tuple(replace(part, max_tokens=changes.max_tokens) for part in spec.grid))
+    return spec
 
 
 class _Shown:

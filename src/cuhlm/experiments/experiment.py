@@ -60,7 +60,7 @@ def _report(spec: Spec, grid: Grid, out: Path, made: dict[str, Any]) -> dict[str
     walks, long_walks = read_places(grid, spec.walk), read_places(grid, spec.long_walk)
     rows = headline_rows(spec, results)
     found = headline_json(spec, grid, results, rows)
-    tables = ablations(walks, long_walks, results, spec.prompt_sets[0])
+    tables = ablations(walks, long_walks, results, spec.first_prompts)
     drawings = figures_of_methods(spec, results, walks[0] if walks else None)
     drawings += figures_of_places(walks, long_walks, grid.vocab_size)
     (out / "tables").mkdir(exist_ok=True)

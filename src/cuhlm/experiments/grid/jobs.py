@@ -49,12 +49,14 @@ class Cell:
         prompts: the set's name.
         temperature: T.
         seed: of the grid.
+        max_tokens: per answer.
     """
 
     choice: MethodChoice
     prompts: str
     temperature: float
     seed: int
+    max_tokens: int
 
     @property
     def label(self) -> str:
@@ -130,11 +132,12 @@ def prompts_of(spec: Spec, name: str) -> list[Prompt]:
 def cells(spec: Spec) -> list[Cell]:
     """The grid."""
     return [
-        Cell(choice, prompts, temperature, seed)
-        for prompts in spec.prompt_sets
-        for temperature in spec.temperatures
-        for seed in spec.seeds
-        for choice in spec.methods
+        Cell(choice, prompts, temperature, seed, part.max_tokens)
+        for part in spec.grid
+        for prompts in part.prompts
+        for temperature in part.temperatures
+        for seed in part.seeds
+        for choice in part.methods
     ]
 
 
@@ -164,7 +167,7 @@ def answer_jobs(spec: Spec, pair: Pair, out: Path, cell: Cell, profile: Profile 
         _placed(
             out / "traces" / cell.label,
             pair,
-            AnswerJob(Path(), settings, sampling, seed, spec.max_tokens, prompt, system),
+            AnswerJob(Path(), settings, sampling, seed, cell.max_tokens, prompt, system),
         )
         for seed, prompt in _seeded(prompts_of(spec, cell.prompts), cell.seed)
     ]
@@ -176,7 +179,7 @@ def walk_jobs(spec: Spec, pair: Pair, out: Path, walk: Walk, temperature: float,
     folder = out / "walks" / f"{walk.prompts}-T{temperature:g}-n{walk.max_tokens}"
     return [
         _placed(folder, pair, WalkJob(Path(), profile, sampling, seed, walk.max_tokens, prompt, system))
-        for seed, prompt in _seeded(prompts_of(spec, walk.prompts), spec.seeds[0])
+        for seed, prompt in _seeded(prompts_of(spec, walk.prompts), spec.grid[0].seeds[0])
     ]
 
 

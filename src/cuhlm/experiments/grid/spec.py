@@ -159,6 +159,25 @@ class Headline:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A product of axes that is run whole.
+
+    Attributes:
+        methods: first axis.
+        prompts: names of prompt sets.
+        temperatures: T of both models.
+        seeds: of the keyed randomness.
+        max_tokens: per answer.
+    """
+
+    methods: tuple[MethodChoice, ...]
+    prompts: tuple[str, ...]
+    temperatures: tuple[float, ...]
+    seeds: tuple[int, ...]
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """A whole experiment.
 
@@ -168,10 +187,7 @@ class Spec:
         context: tokens that a sequence can hold.
         prompts: sets by name.
         calibration: of the pair.
-        methods: the grid's first axis.
-        prompt_sets: its second, by name; the first is the headline's.
-        temperatures, seeds: its others.
-        max_tokens: per answer.
+        grid: its parts; the headline is about the first one's first prompt set.
         channels: by name, billed beside the sweep's.
         compute: tables by name.
         sweep: over the SNR.
@@ -186,17 +202,23 @@ class Spec:
     context: int
     prompts: dict[str, PromptSet]
     calibration: Calibration
-    methods: tuple[MethodChoice, ...]
-    prompt_sets: tuple[str, ...]
-    temperatures: tuple[float, ...]
-    seeds: tuple[int, ...]
-    max_tokens: int
+    grid: tuple[Part, ...]
     channels: tuple[str, ...]
     compute: tuple[str, ...]
     sweep: Sweep
     headline: Headline | None
     walk: Walk | None = None
     long_walk: Walk | None = None
+
+    @property
+    def first_prompts(self) -> str:
+        """The prompt set that the headline is about."""
+        return self.grid[0].prompts[0]
+
+    @property
+    def temperatures(self) -> tuple[float, ...]:
+        """Of all parts."""
+        return tuple(dict.fromkeys(temperature for part in self.grid for temperature in part.temperatures))
 
     @property
     def calibration_temperatures(self) -> tuple[float, ...]:
@@ -224,7 +246,7 @@ class Spec:
         return replace(
             self.limited(QUICK_PROMPTS),
             calibration=replace(self.calibration, max_tokens=min(24, self.calibration.max_tokens)),
-            max_tokens=min(12, self.max_tokens),
+            grid=tuple(replace(part, max_tokens=min(12, part.max_tokens)) for part in self.grid),
             walk=walks[0],
             long_walk=walks[1],
         )

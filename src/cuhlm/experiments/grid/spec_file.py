@@ -11,6 +11,7 @@ from cuhlm.experiments.grid.spec import (
     Calibration,
     Headline,
     MethodChoice,
+    Part,
     PromptSet,
     Spec,
     Sweep,
@@ -53,8 +54,8 @@ def with_prompt_file(spec: Spec, name: str, file: Path) -> Spec:
 
 
 def _spec(top: Table, folder: Path) -> Spec:
-    grid = _needed(top, "grid")
-    temperatures = grid.numbers("temperatures", at_least=0)
+    grid = tuple(map(_part, top.tables("grid")))
+    billing = _needed(top, "billing")
     spec = Spec(
         title=top.text("title"),
         draft=top.text("draft"),
@@ -62,21 +63,29 @@ def _spec(top: Table, folder: Path) -> Spec:
         context=top.whole("context", 2048),
         prompts={name: _prompt_set(name, table, folder) for name, table in top.named_tables("prompts").items()},
         calibration=_calibration(_needed(top, "calibration")),
-        methods=tuple(choice for table in grid.tables("methods") for choice in _methods(table)),
-        prompt_sets=grid.texts("prompts"),
-        temperatures=temperatures,
-        seeds=grid.wholes("seeds", (0,)),
-        max_tokens=grid.whole("max_tokens"),
-        channels=grid.texts("channels", ()),
-        compute=grid.texts("compute", ("measured",)),
-        sweep=_sweep(top.table("sweep")),
+        grid=grid,
+        channels=billing.texts("channels", ()),
+        compute=billing.texts("compute", ("measured",)),
+        sweep=_sweep(billing.table("sweep")),
         headline=_headline(top.table("headline")),
-        walk=_walk(top.table("walk"), temperatures),
-        long_walk=_walk(top.table("long_walk"), temperatures[:1]),
+        walk=_walk(top.table("walk"), grid[0].temperatures),
+        long_walk=_walk(top.table("long_walk"), grid[0].temperatures[:1]),
     )
-    grid.finish()
+    billing.finish()
     top.finish()
     return spec
+
+
+def _part(table: Table) -> Part:
+    part = Part(
+        methods=tuple(choice for each in table.tables("methods") for choice in _methods(each)),
+        prompts=table.texts("prompts"),
+        temperatures=table.numbers("temperatures", at_least=0),
+        seeds=table.wholes("seeds", (0,)),
+        max_tokens=table.whole("max_tokens"),
+    )
+    table.finish()
+    return part
 
 
 def _needed(top: Table, key: str) -> Table:
@@ -193,7 +202,7 @@ def _check(spec: Spec, where: str) -> None:
         ConfigurationError: a name is unknown, or a headline point is not run.
     """
     walks = [walk.prompts for walk in (spec.walk, spec.long_walk) if walk]
-    for name in (*spec.prompt_sets, spec.calibration.prompts, *walks):
+    for name in (*(name for part in spec.grid for name in part.prompts), spec.calibration.prompts, *walks):
         if name not in spec.prompts:
             raise ConfigurationError(
                 f"{where}: the prompt set {name!r} is unknown; expected one of {', '.join(spec.prompts)}"
@@ -203,8 +212,8 @@ def _check(spec: Spec, where: str) -> None:
     spec.all_compute()
     for temperature in spec.temperatures:
         Sampling(temperature)
-    if any(seed >= MAX_SEED for seed in spec.seeds):
-        raise ConfigurationError(f"{where}: a seed is {max(spec.seeds)}; expected less than {MAX_SEED}")
+    if (seed := max(seed for part in spec.grid for seed in part.seeds)) >= MAX_SEED:
+        raise ConfigurationError(f"{where}: a seed is {seed}; expected less than {MAX_SEED}")
     _check_headline(spec, where)
 
 
@@ -212,11 +221,12 @@ def _check_headline(spec: Spec, where: str) -> None:
     headline = spec.headline
     if headline is None:
         return
+    first = spec.grid[0]
     for name, values, run in (
-        ("temperature", (headline.temperature,), spec.temperatures),
+        ("temperature", (headline.temperature,), first.temperatures),
         ("snr_db", headline.snr_db, spec.sweep.snr_db),
         ("compute", (headline.compute,), spec.compute),
-        ("thresholds", headline.thresholds, [choice.threshold for choice in spec.methods if choice.is_gated]),
+        ("thresholds", headline.thresholds, [choice.threshold for choice in first.methods if choice.is_gated]),
     ):
         for value in values:
             if value not in run:

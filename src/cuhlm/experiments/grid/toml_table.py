@@ -70,7 +70,9 @@ class Table:
 
     def tables(self, key: str) -> list["Table"]:
         """A list of tables."""
-        values = self._one(key, _REQUIRED, "a list of tables", lambda value: value if isinstance(value, list) else None)
+        values = self._one(
+            key, _REQUIRED, "a list of tables", lambda value: value if isinstance(value, list) and value else None
+        )
         return [Table(f"{self.where}: {key}, entry {number}", value) for number, value in enumerate(values, 1)]
 
     def named_tables(self, key: str) -> dict[str, "Table"]:

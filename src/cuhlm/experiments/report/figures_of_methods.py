@@ -27,15 +27,14 @@ LATENCY_CHANNEL = "lte"
 def figures_of_methods(spec: Spec, results: Results, walk: Places | None) -> list[Drawing]:
     """Every figure that the grid has the data for."""
     temperature = spec.headline.temperature if spec.headline else spec.temperatures[0]
-    prompts = spec.prompt_sets[0]
+    prompts = spec.first_prompts
     shown = typical_points(spec, results, prompts, temperature)
     found = []
     if spec.sweep.snr_db:
         found += [throughput(spec, shown), overhead(spec, shown)]
     found += [bytes_per_token(shown), latency(spec, shown)]
-    for prompts_name in spec.prompt_sets:
-        for each in spec.temperatures:
-            found += quality(results, prompts_name, each, walk)
+    for condition in results.conditions:
+        found += quality(results, *condition, walk)
     return found
 
 
@@ -189,7 +188,7 @@ def quality(results: Results, prompts: str, temperature: float, walk: Places | N
     for axes in panels[len(shown) :]:
         axes.set_axis_off()
     legend_below(figure, panels[0], 4)
-    suffix = "" if len(results.points) == len(results.at(prompts, temperature)) else f"_{prompts}_T{temperature:g}"
+    suffix = "" if len(results.conditions) == 1 else f"_{prompts}_T{temperature:g}"
     return [
         Drawing(
             f"quality{suffix}",

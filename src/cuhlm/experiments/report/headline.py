@@ -76,13 +76,13 @@ def headline_rows(spec: Spec, results: Results) -> list[Row]:
     asked = spec.headline
     if asked is None:
         return []
-    hlm = results.find("hlm", spec.prompt_sets[0], asked.temperature)
+    hlm = results.find("hlm", spec.first_prompts, asked.temperature)
     if hlm is None:
         return []
     rows: list[Row] = []
     for method in METHODS:
         for threshold in asked.thresholds:
-            point = results.find(method, spec.prompt_sets[0], asked.temperature, threshold)
+            point = results.find(method, spec.first_prompts, asked.temperature, threshold)
             if point is not None:
                 rows += _rows(spec, asked, results, point, hlm)
     return rows
@@ -113,15 +113,15 @@ def _rows(spec: Spec, asked: Headline, results: Results, point: Point, hlm: Poin
 def headline_json(spec: Spec, grid: Grid, results: Results, rows: list[Row]) -> dict[str, Any]:
     """The table as JSON values, with what it was measured on."""
     asked = spec.headline
-    point = next((point for point in results.points if point.prompts == spec.prompt_sets[0]), None)
+    point = next((point for point in results.points if point.prompts == spec.first_prompts), None)
     return {
         "title": spec.title,
         "pair": _pair(grid, results),
         "measured_on": {
-            "prompts": spec.prompt_sets[0],
+            "prompts": spec.first_prompts,
             "n_prompts": len(point.counts[0]) if point else 0,
-            "max_tokens": spec.max_tokens,
-            "seeds": list(spec.seeds),
+            "max_tokens": spec.grid[0].max_tokens,
+            "seeds": list(spec.grid[0].seeds),
             "temperature": asked.temperature if asked else None,
             "compute": asked.compute if asked else None,
             "interval": "95 % bootstrap over prompts, 1000 resamples",

@@ -79,7 +79,7 @@ def render(
         n_prompts=len(results.points[0].counts[0]) if results.points else 0,
         headline=headline_table(headline),
         notes=notes,
-        methods=[methods_table(results, prompts, t) for prompts in spec.prompt_sets for t in spec.temperatures],
+        methods=[methods_table(results, *condition) for condition in results.conditions],
         tables=[shown(table.title, table.note, table.rows) for table in tables],
         drawings=drawings,
         made=made,

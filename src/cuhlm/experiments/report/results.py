@@ -92,6 +92,11 @@ class Results:
                 return point
         return None
 
+    @property
+    def conditions(self) -> list[tuple[str, float]]:
+        """Every prompt set with every temperature that it was run at."""
+        return list(dict.fromkeys((point.prompts, point.temperature) for point in self.points))
+
     def at(self, prompts: str, temperature: float) -> list[Point]:
         """The points on one prompt set at one temperature."""
         return [point for point in self.points if (point.prompts, point.temperature) == (prompts, temperature)]
@@ -102,7 +107,7 @@ def collect_results(spec: Spec, grid: Grid, embedder: Embedder | None) -> Result
     groups: dict[tuple[MethodChoice, str, float], list[Cell]] = {}
     for cell in grid.answers:
         groups.setdefault((cell.choice, cell.prompts, cell.temperature), []).append(cell)
-    prompts = {name: prompts_of(spec, name) for name in spec.prompt_sets}
+    prompts = {name: prompts_of(spec, name) for name in dict.fromkeys(cell.prompts for cell in grid.answers)}
     remote = {
         (cell.prompts, cell.temperature, cell.seed): _read(jobs)
         for cell, jobs in grid.answers.items()
