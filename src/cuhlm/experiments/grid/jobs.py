@@ -126,7 +126,7 @@ PlacedJob = TypeVar("PlacedJob", AnswerJob, WalkJob)
 def prompts_of(spec: Spec, name: str) -> list[Prompt]:
     """The prompts of one of the spec's sets."""
     chosen = spec.prompts[name]
-    return read_prompts(chosen.file, chosen.limit)
+    return read_prompts(chosen.file, chosen.limit)[: chosen.first]
 
 
 def cells(spec: Spec) -> list[Cell]:

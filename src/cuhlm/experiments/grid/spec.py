@@ -21,12 +21,14 @@ class PromptSet:
         file: JSON lines, see `cuhlm.experiments.prompts`.
         limit: take this many, spread over the file; None takes all.
         system: system message before each.
+        first: and of these only as many from the start; None takes all.
     """
 
     name: str
     file: Path
     limit: int | None = None
     system: str | None = None
+    first: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,9 +235,8 @@ class Spec:
         return temperature if given is None else given
 
     def limited(self, prompts: int) -> "Spec":
-        """With at most this many prompts of each set."""
-        sets = {name: replace(each, limit=min(prompts, each.limit or prompts)) for name, each in self.prompts.items()}
-        return replace(self, prompts=sets)
+        """With the first prompts of each set only."""
+        return replace(self, prompts={name: replace(each, first=prompts) for name, each in self.prompts.items()})
 
     def quick(self) -> "Spec":
         """A small version that shows whether all of it works: few prompts, short answers."""

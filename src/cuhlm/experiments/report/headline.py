@@ -32,7 +32,7 @@ class Claim:
 CLAIMS = {
     claim.name: claim
     for claim in (
-        Claim("throughput_over_hlm", "token throughput over HLM's", 206.0, "{:.3g}×"),
+        Claim("throughput_over_hlm", "token throughput over HLM's", 206.0, "{:,.1f}×"),
         Claim("skipped", "transmissions skipped", 0.748, "{:.1%}"),
         Claim("vocabulary_compression", "vocabulary left out of a payload, 1 − k̄/|V|", 0.974, "{:.2%}"),
         Claim("accuracy_over_hlm", "cosine similarity to remote's answers, over HLM's", 0.974, "{:.1%}"),

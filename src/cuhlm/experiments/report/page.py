@@ -132,7 +132,8 @@ def headline_table(rows: Sequence[HeadlineRow]) -> Shown:
     columns = list(dict.fromkeys((row.claim, row.snr_db, row.round_trip_ms) for row in rows))
     points = list(dict.fromkeys((row.method, row.rule, row.u_th, row.vartheta) for row in rows))
     by_place = {((row.method, row.rule), (row.claim, row.snr_db, row.round_trip_ms)): row for row in rows}
-    paper = ["the paper", "", ""] + [CLAIMS[claim].form.format(CLAIMS[claim].paper) for claim, _, _ in columns]
+    paper = ["the paper", "", ""]  # it counts no round trip
+    paper += ["" if round_trip else CLAIMS[claim].form.format(CLAIMS[claim].paper) for claim, _, round_trip in columns]
     lines = [paper]
     for method, rule, u_th, vartheta in points:
         found = [by_place.get(((method, rule), column)) for column in columns]
