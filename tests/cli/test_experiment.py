@@ -10,15 +10,20 @@ import polars as pl
 import pytest
 from tests.cli.test_commands import cuhlm, refused
 
-SPEC = Path(__file__).parents[2] / "experiments" / "paper.toml"
+ROOT = Path(__file__).parents[2]
+SPEC = ROOT / "experiments" / "paper.toml"
+README, DOCS = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/experiments.md"))
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a quick run."""
+    """The folder of a quick run: the README's command."""
     out = tmp_path_factory.mktemp("experiment") / "out"
-    command = [sys.executable, "-m", "cuhlm", "experiment", str(SPEC), "--quick", "--out", str(out), "--json"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=540, check=False)
+    (command,) = re.findall(r"^    (cuhlm experiment .*)$", README, re.MULTILINE)
+    assert command in DOCS
+    arguments = [str(out) if part == "results" else part for part in command.split()]
+    started = [sys.executable, "-m", *arguments, "--json"]
+    result = subprocess.run(started, cwd=ROOT, capture_output=True, text=True, timeout=540, check=False)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) == json.loads((out / "headline.json").read_text())
     return out
@@ -111,6 +116,12 @@ def test_spec_and_environment_lie_beside_the_results(quick: Path) -> None:
 def test_a_mistake_is_named_before_anything_runs(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
     assert message in refused("experiment", *arguments, "--out", str(tmp_path / "out"))
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_the_other_commands_of_the_docs_name_what_is_there() -> None:
+    commands = re.findall(r"^    cuhlm experiment (\S+)", DOCS, re.MULTILINE)
+    assert len(commands) == 3
+    assert all((ROOT / spec).is_file() for spec in commands)
 
 
 def test_experiment_has_help() -> None:
