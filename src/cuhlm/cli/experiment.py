@@ -17,7 +17,9 @@ def experiment(
         list[str] | None,
         typer.Option("--prompts", metavar="NAME=FILE", help="Another file for a prompt set; may be given repeatedly."),
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first prompts of each set.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Only the first prompts of each set but the calibration's.")
+    ] = None,
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", "-n", min=1, help="Longest answer, instead of the spec's.")
     ] = None,

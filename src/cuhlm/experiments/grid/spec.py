@@ -235,8 +235,12 @@ class Spec:
         return temperature if given is None else given
 
     def limited(self, prompts: int) -> "Spec":
-        """With the first prompts of each set only."""
-        return replace(self, prompts={name: replace(each, first=prompts) for name, each in self.prompts.items()})
+        """With the first prompts of each set only, except for calibration: a profile of few tokens is another one."""
+        sets = {
+            name: each if name == self.calibration.prompts else replace(each, first=prompts)
+            for name, each in self.prompts.items()
+        }
+        return replace(self, prompts=sets)
 
     def quick(self) -> "Spec":
         """A small version that shows whether all of it works: few prompts, short answers."""
@@ -245,7 +249,8 @@ class Spec:
             for walk, tokens in ((self.walk, 12), (self.long_walk, 24))
         ]
         return replace(
-            self.limited(QUICK_PROMPTS),
+            self,
+            prompts={name: replace(each, first=QUICK_PROMPTS) for name, each in self.prompts.items()},
             calibration=replace(self.calibration, max_tokens=min(24, self.calibration.max_tokens)),
             grid=tuple(replace(part, max_tokens=min(12, part.max_tokens)) for part in self.grid),
             walk=walks[0],
