@@ -13,7 +13,8 @@ from cuhlm.errors import ConfigurationError
 from cuhlm.experiments.environment import environment
 from cuhlm.experiments.grid.run import Grid, Listener, run_grid
 from cuhlm.experiments.grid.spec import Spec
-from cuhlm.experiments.report.ablations import ablations
+from cuhlm.experiments.report.ablations_of_methods import ablations_of_methods
+from cuhlm.experiments.report.ablations_of_places import ablations_of_places
 from cuhlm.experiments.report.figures_of_methods import figures_of_methods
 from cuhlm.experiments.report.figures_of_places import figures_of_places
 from cuhlm.experiments.report.headline import headline_json, headline_rows
@@ -60,8 +61,10 @@ def _report(spec: Spec, grid: Grid, out: Path, made: dict[str, Any]) -> dict[str
     walks, long_walks = read_places(grid, spec.walk), read_places(grid, spec.long_walk)
     rows = headline_rows(spec, results)
     found = headline_json(spec, grid, results, rows)
-    tables = ablations(walks, long_walks, results, spec.first_prompts)
-    drawings = figures_of_methods(spec, results, walks[0] if walks else None)
+    first_walk = walks[0] if walks else None
+    tables = ablations_of_methods(results, first_walk, spec.first_prompts)
+    tables += ablations_of_places(walks, long_walks, grid.vocab_size)
+    drawings = figures_of_methods(spec, results, first_walk)
     drawings += figures_of_places(walks, long_walks, grid.vocab_size)
     (out / "tables").mkdir(exist_ok=True)
     for table in tables:

@@ -250,7 +250,7 @@ class Spec:
         ]
         return replace(
             self,
-            prompts={name: replace(each, first=QUICK_PROMPTS) for name, each in self.prompts.items()},
+            prompts={name: replace(each, first=each.first or QUICK_PROMPTS) for name, each in self.prompts.items()},
             calibration=replace(self.calibration, max_tokens=min(24, self.calibration.max_tokens)),
             grid=tuple(replace(part, max_tokens=min(12, part.max_tokens)) for part in self.grid),
             walk=walks[0],

@@ -165,11 +165,11 @@ def latency(spec: Spec, points: Sequence[Point]) -> Drawing:
 
 
 QUALITIES = {
+    "exact_match": "sums with the right number",
+    "similarity_to_remote": "cosine similarity to remote's answer",
     "tv": "TV from the target's law",
     "nll": "negative log-likelihood, nats per token",
-    "similarity_to_remote": "cosine similarity to remote's answer",
     "agreement_with_remote": "places with remote's token",
-    "exact_match": "sums with the right number",
 }
 
 

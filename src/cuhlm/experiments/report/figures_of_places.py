@@ -7,7 +7,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from cuhlm.experiments.grid.places import COVERAGE, VARTHETAS, WIDTHS
-from cuhlm.experiments.report.ablations import Row, positions, widths
+from cuhlm.experiments.report.ablation import Row
+from cuhlm.experiments.report.ablations_of_places import positions, widths
 from cuhlm.experiments.report.drawing import GREY, Drawing, canvas, colour, marker
 from cuhlm.experiments.report.places import Places
 from cuhlm.theory.uncertainty import Measure

@@ -10,7 +10,7 @@ import jinja2
 
 from cuhlm.experiments.grid.run import Grid
 from cuhlm.experiments.grid.spec import Spec
-from cuhlm.experiments.report.ablations import Ablation, Row
+from cuhlm.experiments.report.ablation import Ablation, Row
 from cuhlm.experiments.report.drawing import Drawing
 from cuhlm.experiments.report.headline import CLAIMS
 from cuhlm.experiments.report.headline import Row as HeadlineRow

@@ -55,6 +55,14 @@ class Places:
         return weighted_estimate(weighted, self.unit, self.counts)
 
     @property
+    def described(self) -> str:
+        """What a table of them was taken from."""
+        return (
+            f"Teacher-forced on {self.n} positions of {self.texts} texts that the target wrote at "
+            f"T = {self.temperature:g}; in brackets: 95 % bootstrap over texts."
+        )
+
+    @property
     def n(self) -> int:
         """Positions."""
         return len(self.frame)

@@ -1,21 +1,17 @@
-"""What the paper leaves open (design 2.3 to 2.7), as tables.
-
-Most are teacher-forced: taken from one pass over the target's own texts, where every choice can be compared on the
-same position. Where a method's own text matters, the grid's answers are used; each table says which.
+"""What the paper leaves open, teacher-forced: from one pass over the target's own texts, where every choice can be
+compared on the same position. What a method does to its own text is in `ablations_of_methods`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cuhlm.experiments.grid.places import THRESHOLDS, VARTHETAS, WIDTHS
+from cuhlm.experiments.report.ablation import Ablation, Row, bounded
 from cuhlm.experiments.report.places import Places
-from cuhlm.experiments.report.results import Point, Results
-from cuhlm.theory.bootstrap import Estimate, risk_coverage_area, weighted_correlation, weighted_estimate
+from cuhlm.theory.bootstrap import risk_coverage_area, weighted_correlation, weighted_estimate
 from cuhlm.theory.rejection import fit_rejection
 from cuhlm.theory.truncation import payload_bits
 from cuhlm.theory.uncertainty import Measure
@@ -26,50 +22,18 @@ POSITIONS = (0, 32, 64, 128, 192, 256, 512, 1024, 2048)
 FEW = 50
 """Fewer tokens than this say nothing about a task or a stretch."""
 
-Row = dict[str, Any]
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Ablation:
-    """One table.
-
-    Attributes:
-        name: of its file.
-        title: the question.
-        note: what was measured, on what, with how many.
-        rows: numbers; NAME_low and NAME_high hold the interval of NAME.
-    """
-
-    name: str
-    title: str
-    note: str
-    rows: Sequence[Row]
-
-
-def ablations(walks: Sequence[Places], long_walks: Sequence[Places], results: Results, prompts: str) -> list[Ablation]:
-    """Every table that the run has the data for."""
+def ablations_of_places(walks: Sequence[Places], long_walks: Sequence[Places], vocab_size: int) -> list[Ablation]:
+    """Every table that the walks have the data for."""
     found: list[Ablation] = []
     if walks:
         first = walks[0]
         found += [uncertainty_measures(first), risk_levels(first), frontier(first)]
-        found += [varthetas(first), widths(first, results.vocab_size), draft_laws(first, results, prompts)]
-        found += [domains(first), temperatures(walks)]
+        found += [varthetas(first), widths(first, vocab_size), domains(first), temperatures(walks)]
     found += [positions(walk) for walk in long_walks]
-    if results.points:
-        found.append(route_and_hlm(results, prompts))
     return [ablation for ablation in found if ablation.rows]
-
-
-def _with(name: str, found: Estimate) -> Row:
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
-
-
-def _on(places: Places) -> str:
-    return (
-        f"Teacher-forced on {places.n} positions of {places.texts} texts that the target wrote at "
-        f"T = {places.temperature:g}; in brackets: 95 % bootstrap over texts."
-    )
 
 
 def uncertainty_measures(places: Places) -> Ablation:
@@ -81,12 +45,13 @@ def uncertainty_measures(places: Places) -> Ablation:
         r = weighted_estimate(lambda w, u=u: weighted_correlation(u, beta, w), places.unit, places.counts)  # type: ignore[misc]
         area = weighted_estimate(lambda w, u=u: risk_coverage_area(u, beta, w), places.unit, places.counts)  # type: ignore[misc]
         cost = float(np.median(places.column(f"seconds_{measure}"))) * 1e6
-        rows.append({"measure": str(measure)} | _with("r", r) | _with("area", area) | {"microseconds": cost})
+        rows.append({"measure": str(measure)} | bounded("r", r) | bounded("area", area) | {"microseconds": cost})
     oracle = risk_coverage_area(beta, beta, np.ones(len(beta)))
     return Ablation(
         "uncertainty_measures",
         "Which uncertainty predicts rejection best, and what does it cost?",
-        f"{_on(places)} r: correlation with β. area: under the risk–coverage curve, lower is better; a measure that "
+        f"{places.described} "
+        f"r: correlation with β. area: under the risk–coverage curve, lower is better; a measure that "
         f"knew β would have {oracle:.3f}, one that knew nothing {beta.mean():.3f}. microseconds: median per token, one "
         "thread. `expected` is the default, `sampled` the paper's.",
         rows,
@@ -112,13 +77,14 @@ def risk_levels(places: Places) -> Ablation:
         skipped = u <= threshold
         rows.append(
             {"risk": risk, "u_th": threshold}
-            | _with("skipped_share", places.mean(skipped.astype(np.float64)))
-            | _with("mean_beta", places.mean(beta, skipped))
+            | bounded("skipped_share", places.mean(skipped.astype(np.float64)))
+            | bounded("mean_beta", places.mean(beta, skipped))
         )
     return Ablation(
         "risk_levels",
         "How many tokens can be kept at three levels of risk?",
-        f"{_on(places)} risk: bound on the mean β of the tokens kept; u_th: the highest that meets it here (−1: none "
+        f"{places.described} "
+        f"risk: bound on the mean β of the tokens kept; u_th: the highest that meets it here (−1: none "
         "does). The threshold was chosen on these very texts, so a little better than on others.",
         rows,
     )
@@ -130,16 +96,17 @@ def frontier(places: Places) -> Ablation:
     u, beta = places.column("u_expected"), places.column("beta")
     rows = [
         {"u_th": threshold}
-        | _with("transmitted_share", places.mean(1 - skip[:, index]))
-        | _with("tv", places.mean(distance[:, index]))
-        | _with("skipped_beta", places.mean(beta, u <= threshold))
+        | bounded("transmitted_share", places.mean(1 - skip[:, index]))
+        | bounded("tv", places.mean(distance[:, index]))
+        | bounded("skipped_beta", places.mean(beta, u <= threshold))
         for index, threshold in enumerate(THRESHOLDS)
     ]
     profile = places.profile
     return Ablation(
         "frontier",
         "What does each threshold send, and how far does it take the law from the target's?",
-        f"{_on(places)} The rules lie at u_th = {profile.risk_averse:.3f} (risk-averse) and {profile.risk_prone:.3f} "
+        f"{places.described} "
+        f"The rules lie at u_th = {profile.risk_averse:.3f} (risk-averse) and {profile.risk_prone:.3f} "
         "(risk-prone). tv: exact distance of the law of the token put out from the target's, where what is transmitted "
         "comes out as the target's; over all drafts that could be made.",
         rows,
@@ -151,15 +118,16 @@ def varthetas(places: Places) -> Ablation:
     k, distance = places.lists("k"), places.lists("k_tv")
     rows = [
         {"vartheta": vartheta}
-        | _with("mean_k", places.mean(k[:, index]))
+        | bounded("mean_k", places.mean(k[:, index]))
         | {"median_k": float(np.median(k[:, index]))}
-        | _with("tv", places.mean(distance[:, index]))
+        | bounded("tv", places.mean(distance[:, index]))
         for index, vartheta in enumerate(VARTHETAS)
     ]
     return Ablation(
         "vartheta",
         "What does the distortion bound ϑ buy?",
-        f"{_on(places)} Online rule, as if every draft were sent with the drafted token's k. tv: of the verified law "
+        f"{places.described} "
+        f"Online rule, as if every draft were sent with the drafted token's k. tv: of the verified law "
         "from the target's, 8 bits; all of it is truncation's and quantisation's doing. ϑ bounds it from above.",
         rows,
     )
@@ -176,54 +144,18 @@ def widths(places: Places, vocab_size: int) -> Ablation:
         padded[with_whole] = whole[:, index]
         rows.append(
             {"b_prob": width}
-            | _with("tv_truncated", places.mean(truncated[:, index]))
+            | bounded("tv_truncated", places.mean(truncated[:, index]))
             | {"bytes_truncated": float(usual.mean()) * payload_bits(1, vocab_size, width) / 8}
-            | _with("tv_whole", places.mean(padded, with_whole))
+            | bounded("tv_whole", places.mean(padded, with_whole))
             | {"bytes_whole": payload_bits(vocab_size, vocab_size, width) / 8}
         )
     return Ablation(
         "b_prob",
         "How many bits does a probability need?",
-        f"{_on(places)} truncated: k*(t) at ϑ = 0.1; whole: the vocabulary, at {int(with_whole.sum())} of the "
+        f"{places.described} "
+        f"truncated: k*(t) at ϑ = 0.1; whole: the vocabulary, at {int(with_whole.sum())} of the "
         "positions. tv: of the verified law from the target's, the draft drawn from x. The paper uses 8.",
         rows,
-    )
-
-
-def draft_laws(places: Places, results: Results, prompts: str) -> Ablation:
-    """Drawing the sent draft from x, or from what the verifier will rebuild."""
-    rows: list[Row] = []
-    for law in ("x", "xhat"):
-        row: Row = {"draft_from": law, "positions": places.n}
-        row |= _with("acceptance", places.mean(places.column(f"acceptance_{law}")))
-        point = next(
-            (
-                each
-                for each in results.at(prompts, places.temperature)
-                if each.choice.method.name == "cu-hlm" and each.choice.draft_from == law and _has_twin(results, each)
-            ),
-            None,
-        )
-        if point:
-            row["u_th"], row["answers"] = point.settings.threshold, point.n_answers
-            row |= _with("tv_of_answers", point.estimate("tv")) | _with("nll_of_answers", point.estimate("nll"))
-        rows.append(row)
-    return Ablation(
-        "draft_from",
-        "What does it cost to draw the draft from x̂, which makes truncation exact?",
-        f"{_on(places)} acceptance: of any draft, at k*(t) with ϑ = 0.1 and 8 bits. The columns to the right are of "
-        "cu-hlm's own answers at one threshold; what is left of tv there is what skipping does.",
-        rows,
-    )
-
-
-def _has_twin(results: Results, point: Point) -> bool:
-    """Whether the same method was run with the other law, too."""
-    return any(
-        other.choice.draft_from != point.choice.draft_from
-        and (other.choice.method, other.choice.threshold, other.temperature)
-        == (point.choice.method, point.choice.threshold, point.temperature)
-        for other in results.points
     )
 
 
@@ -245,7 +177,8 @@ def domains(places: Places, risk: float = RISKS[1]) -> Ablation:
     return Ablation(
         "domains",
         "Does a threshold that was calibrated on one task hold on another?",
-        f"{_on(places)} u_th: the highest at which the tokens skipped in the row's task have a mean β of at most "
+        f"{places.described} "
+        f"u_th: the highest at which the tokens skipped in the row's task have a mean β of at most "
         f"{risk:g}; then what it is in each task. a, b, r: the task's own line. Few texts a task: a hint, no more. "
         "−1: not even the most certain drafts meet the bound.",
         rows,
@@ -259,9 +192,9 @@ def temperatures(walks: Sequence[Places]) -> Ablation:
         profile = places.profile
         rows.append(
             {"temperature": places.temperature, "positions": places.n}
-            | _with("mean_beta", places.mean(places.column("beta")))
-            | _with("tv_of_the_models", places.mean(places.column("tv")))
-            | _with("mean_k", places.mean(places.lists("k")[:, VARTHETAS.index(0.1)]))
+            | bounded("mean_beta", places.mean(places.column("beta")))
+            | bounded("tv_of_the_models", places.mean(places.column("tv")))
+            | bounded("mean_k", places.mean(places.lists("k")[:, VARTHETAS.index(0.1)]))
             | {"a": profile.rejection.a, "b": profile.rejection.b, "r": profile.rejection.pearson_r}
             | {"delta": profile.delta, "risk_averse": profile.risk_averse, "risk_prone": profile.risk_prone}
         )
@@ -285,37 +218,15 @@ def positions(places: Places) -> Ablation:
             continue
         rows.append(
             {"from": begin, "to": end - 1, "tokens": int(inside.sum()), "texts": len(set(places.unit[inside]))}
-            | _with("mean_beta", places.mean(beta, inside))
-            | _with("predicted_minus_seen", places.mean(error, inside))
+            | bounded("mean_beta", places.mean(beta, inside))
+            | bounded("predicted_minus_seen", places.mean(error, inside))
             | {"r": weighted_correlation(u, beta, inside.astype(np.float64))}
         )
     return Ablation(
         "position",
         "Does calibration hold in long texts?",
-        f"{_on(places)} The profile was calibrated on the first tokens of other answers; predicted_minus_seen is the "
+        f"{places.described} "
+        f"The profile was calibrated on the first tokens of other answers; predicted_minus_seen is the "
         "mean of β̂ − β in each stretch of the answer.",
-        rows,
-    )
-
-
-def route_and_hlm(results: Results, prompts: str) -> Ablation:
-    """The same law, without an upload."""
-    rows = []
-    for point in results.points:
-        if point.prompts == prompts and point.choice.method.name in ("remote", "hlm", "route"):
-            label = point.choice.label
-            rows.append(
-                {"method": label, "T": point.temperature, "answers": point.n_answers, "tokens": point.n_tokens}
-                | _with("transmitted_share", point.estimate("transmitted_share"))
-                | _with("uplink_bytes_per_token", point.estimate("uplink_bytes_per_token"))
-                | _with("tv", point.estimate("tv"))
-                | _with("nll", point.estimate("nll"))
-            )
-    return Ablation(
-        "route_and_hlm",
-        "With one token per request, is `route` `hlm` without the upload?",
-        "Of the methods' own answers; in brackets: 95 % bootstrap over prompts. Where nothing is skipped route's law "
-        "is the target's exactly; hlm's differs from it by what 8 bits do to x, and costs a payload. The bytes are the "
-        "paper's payload: route's token ids (some 20 bits each) are free in it.",
         rows,
     )
