@@ -101,6 +101,7 @@ def test_spec_and_environment_lie_beside_the_results(quick: Path) -> None:
     made = json.loads((quick / "environment.json").read_text())
     assert made["packages"]["xllamacpp"]
     assert made["processes"] >= 1
+    assert json.loads((quick / "effective_spec.json").read_text())["grid"][0]["max_tokens"] == 12
 
 
 @pytest.mark.parametrize(

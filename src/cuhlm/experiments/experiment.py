@@ -1,5 +1,6 @@
 """`cuhlm experiment`: a spec to a folder of traces, tables, figures and a report."""
 
+import dataclasses
 import json
 import resource
 import shutil
@@ -41,6 +42,7 @@ def run_experiment(spec: Spec, spec_file: Path, out: Path, *, processes: int, li
         shutil.copyfile(spec_file, out / "spec.toml")
     except OSError as error:
         raise ConfigurationError(f"{out} cannot be written: {error.strerror}; choose another --out") from error
+    _write_json(out / "effective_spec.json", dataclasses.asdict(spec))
     grid = run_grid(spec, out, processes=processes, listener=listener)
     made |= {
         "processes": processes,
@@ -81,7 +83,8 @@ def _report(spec: Spec, grid: Grid, out: Path, made: dict[str, Any]) -> dict[str
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.write_text(json.dumps(json_values(values), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(json_values(values), indent=1, ensure_ascii=False, default=str)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def _cpu_seconds(whose: int) -> float:
