@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GREY = "#595959"
 CAPTION_WIDTH = 150
+LEGEND_COLUMNS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,19 @@ class Drawing:
     figure: Figure
 
     def __post_init__(self) -> None:
-        lines = textwrap.wrap(self.caption, CAPTION_WIDTH)
-        self.figure.set_figheight(self.figure.get_figheight() + 0.4 + 0.17 * len(lines))
-        self.figure.suptitle(self.title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-        self.figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=8.5, color=GREY, linespacing=1.3)
+        """Make room below the panels for the legend, where there is one, and the caption."""
+        figure, lines = self.figure, textwrap.wrap(self.caption, CAPTION_WIDTH)
+        caption, legend = 0.2 + 0.17 * len(lines), 0.0
+        if figure.legends:
+            legend = 0.1 + 0.25 * math.ceil(len(figure.legends[0].get_texts()) / LEGEND_COLUMNS)
+        height = figure.get_figheight() + 0.4 + caption + legend
+        figure.set_figheight(height)
+        figure.suptitle(self.title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        figure.text(0.01, 0.08 / height, "\n".join(lines), va="bottom", fontsize=8.5, color=GREY, linespacing=1.3)
+        for each in figure.legends:
+            each.set_bbox_to_anchor((0.5, caption / height), transform=figure.transFigure)
+        bottom = (caption + legend) / height
+        figure.set_layout_engine("constrained", rect=(0, bottom, 1, 1 - bottom))
 
     def save(self, folder: Path) -> None:
         """Write NAME.png and NAME.svg."""
@@ -73,7 +84,7 @@ def marker(index: int) -> str:
     return MARKERS[index % len(MARKERS)]
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int = 4) -> None:
-    """One legend for all panels, under them."""
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """One legend for all panels; `Drawing` puts it under them."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+    figure.legend(handles, labels, loc="lower center", ncols=LEGEND_COLUMNS, frameon=False)

@@ -72,7 +72,7 @@ def throughput(spec: Spec, points: Sequence[Point]) -> Drawing:
         )
     panels[0].set_ylabel("tokens per second, simulated")
     panels[1].sharey(panels[0])
-    legend_below(figure, panels[0], 3)
+    legend_below(figure, panels[0])
     return Drawing(
         "throughput",
         "Throughput against signal-to-noise ratio",
@@ -155,7 +155,7 @@ def latency(spec: Spec, points: Sequence[Point]) -> Drawing:
         axes.invert_yaxis()
         axes.set_xlabel("milliseconds per token")
         axes.set_title(f"computing: {compute}", fontsize=10)
-    legend_below(figure, panels[0], len(PART_NAMES))
+    legend_below(figure, panels[0])
     return Drawing(
         "latency",
         f"Where the time of a token goes, on the channel {channel}",
@@ -187,7 +187,7 @@ def quality(results: Results, prompts: str, temperature: float, walk: Places | N
         _draw_quality(axes, name, lines, points, walk if walk and walk.temperature == temperature else None)
     for axes in panels[len(shown) :]:
         axes.set_axis_off()
-    legend_below(figure, panels[0], 4)
+    legend_below(figure, panels[0])
     suffix = "" if len(results.conditions) == 1 else f"_{prompts}_T{temperature:g}"
     return [
         Drawing(
