@@ -96,7 +96,7 @@ def frontier(places: Places) -> Ablation:
     u, beta = places.column("u_expected"), places.column("beta")
     rows = [
         {"u_th": threshold}
-        | bounded("transmitted_share", places.mean(1 - skip[:, index]))
+        | bounded("transmitted_share", places.mean(np.maximum(0, 1 - skip[:, index])))
         | bounded("tv", places.mean(distance[:, index]))
         | bounded("skipped_beta", places.mean(beta, u <= threshold))
         for index, threshold in enumerate(THRESHOLDS)
@@ -173,13 +173,14 @@ def domains(places: Places, risk: float = RISKS[1]) -> Ablation:
         for other in tasks:
             skipped = (task == other) & (u <= threshold)
             row[f"risk on {other}"] = float(beta[skipped].mean()) if skipped.any() else float("nan")
+            row[f"n on {other}"] = int(skipped.sum())
         rows.append(row)
     return Ablation(
         "domains",
         "Does a threshold that was calibrated on one task hold on another?",
         f"{places.described} "
         f"u_th: the highest at which the tokens skipped in the row's task have a mean β of at most "
-        f"{risk:g}; then what it is in each task. a, b, r: the task's own line. Few texts a task: a hint, no more. "
+        f"{risk:g}; then the mean β of the n tokens it skips in each task. a, b, r: the task's own line. Few texts a task: a hint, no more. "
         "−1: not even the most certain drafts meet the bound.",
         rows,
     )
