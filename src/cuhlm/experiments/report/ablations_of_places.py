@@ -179,9 +179,9 @@ def domains(places: Places, risk: float = RISKS[1]) -> Ablation:
         "domains",
         "Does a threshold that was calibrated on one task hold on another?",
         f"{places.described} "
-        f"u_th: the highest at which the tokens skipped in the row's task have a mean β of at most "
-        f"{risk:g}; then the mean β of the n tokens it skips in each task. a, b, r: the task's own line. Few texts a task: a hint, no more. "
-        "−1: not even the most certain drafts meet the bound.",
+        "u_th: the highest at which the tokens skipped in the row's task have a mean β of at most "
+        f"{risk:g}; then the mean β of the n tokens it skips in each task. a, b, r: the task's own line. "
+        "Few texts a task: a hint, no more. −1: not even the most certain drafts meet the bound.",
         rows,
     )
 

@@ -30,7 +30,7 @@ def figures_of_places(walks: Sequence[Places], long_walks: Sequence[Places], voc
 def _measured(places: Places) -> str:
     return (
         f"{places.n} positions of {places.texts} texts that the target wrote at T = {places.temperature:g}. "
-        "Bars and bands: 95 % bootstrap over texts."
+        "Where not labelled otherwise, bars and bands are 95 % bootstrap intervals over texts."
     )
 
 
@@ -77,7 +77,7 @@ def uncertainty_and_rejection(places: Places) -> Drawing:
     note = f" Outside of the figure: {', '.join(outside)}." if outside else ""
     return Drawing(
         "uncertainty_and_rejection",
-        "The more uncertain the draft model, the likelier the target rejects its token",
+        "Uncertainty of the draft against rejection by the target",
         f"{_measured(places)} The line was calibrated on {model.n} positions of other texts (r = {model.pearson_r:.2f} "
         f"there).{note}",
         figure,
@@ -98,7 +98,7 @@ def confidence(places: Places) -> Drawing:
     r = float(np.corrcoef(x_max, beta)[0, 1])
     return Drawing(
         "confidence",
-        "A confident draft is rejected less often",
+        "The draft's confidence, and how often it is rejected",
         f"{_measured(places)} Correlation of confidence with rejection: r = {r:.2f}.",
         figure,
     )
@@ -121,7 +121,7 @@ def coverage(places: Places, vocab_size: int) -> Drawing:
     share = float(np.median(needed)) / vocab_size
     return Drawing(
         "coverage",
-        "Few entries of the draft's distribution hold nearly all of it, at most positions",
+        "How many entries of the draft's distribution hold most of it",
         f"{_measured(places)} |V| = {vocab_size}. In the median {np.median(needed):.0f} entries ({share:.2%} of the "
         f"vocabulary) hold 99 % of x; at one position in ten more than {np.quantile(needed, 0.9):.0f} are needed.",
         figure,
@@ -176,7 +176,7 @@ def k_and_vartheta(places: Places, vocab_size: int) -> Drawing:
     right.legend(loc="upper left")
     return Drawing(
         "k_and_vartheta",
-        "A looser distortion bound sends fewer entries, and the law pays less than the bound",
+        "Entries sent against the distortion bound ϑ, and what the law pays",
         f"{_measured(places)} Online rule with the drafted token's k, 8 bits per probability.",
         figure,
     )
