@@ -159,7 +159,8 @@ def latency(spec: Spec, points: Sequence[Point]) -> Drawing:
     return Drawing(
         "latency",
         f"Where the time of a token goes, on the channel {channel}",
-        f"{_on(points[0])}, means over all tokens. `measured`: the stage times of this run, one thread per model.",
+        f"{_on(points[0])}, means over all tokens. `measured`: the stage times of this run, one thread per "
+        "model; other work on the machine lengthens them, and the device's arithmetic in the other tables.",
         figure,
     )
 
@@ -171,6 +172,7 @@ QUALITIES = {
     "nll": "negative log-likelihood, nats per token",
     "agreement_with_remote": "places with remote's token",
 }
+SHARES = ("exact_match", "similarity_to_remote", "agreement_with_remote")
 
 
 def quality(results: Results, prompts: str, temperature: float, walk: Places | None) -> list[Drawing]:
@@ -236,7 +238,9 @@ def _draw_quality(
             label="frontier on the target's texts",
         )
     axes.set(xlabel="share of tokens transmitted", ylabel=QUALITIES[name], xlim=(-0.04, 1.04))
-    if name != "nll":
+    if name in SHARES:
+        axes.set_ylim(-0.03, 1.03)
+    elif name != "nll":
         axes.set_ylim(bottom=0)
 
 
