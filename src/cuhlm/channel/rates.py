@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -97,8 +98,14 @@ class ShannonRate:
 
     def bits_per_second(self, index: int) -> float:
         """The rate that transmission `index` finds."""
-        gain = float(exponentials(self.seed, index, 1, Purpose.FADING)[0]) if self.rayleigh else 1.0
+        gain = _fade(self.seed, index) if self.rayleigh else 1.0
         return capacity(self.bandwidth_hz, self.snr_db, gain)
+
+
+@lru_cache(maxsize=2**16)
+def _fade(seed: int, index: int) -> float:
+    """|h|² of a transmission; kept, as a trace billed for many channels meets each of its fades again and again."""
+    return float(exponentials(seed, index, 1, Purpose.FADING)[0])
 
 
 def capacity(bandwidth_hz: float, snr_db: float, gain: float) -> float:

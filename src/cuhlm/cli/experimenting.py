@@ -1,0 +1,156 @@
+"""Runs an experiment with its progress shown, and prints its headline."""
+
+import json
+import math
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from cuhlm.engines.cores import usable_cores
+from cuhlm.errors import ConfigurationError
+from cuhlm.records import json_values
+
+if TYPE_CHECKING:
+    from cuhlm.experiments.grid.spec import Spec
+
+EXTRA = ("polars", "matplotlib")
+METHOD = "cu-hlm"
+"""Whose operating points the printed table shows; the report has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What the command line says instead of the spec.
+
+    Attributes:
+        draft, target: models.
+        prompts: NAME=FILE each.
+        limit: prompts of each set.
+        max_tokens: of an answer.
+        quick: a small version.
+    """
+
+    draft: str | None = None
+    target: str | None = None
+    prompts: tuple[str, ...] = ()
+    limit: int | None = None
+    max_tokens: int | None = None
+    quick: bool = False
+
+
+def run(spec_file: Path, out: Path, changes: Changes, *, processes: int | None, as_json: bool) -> None:
+    """Run the experiment in `spec_file` and print what it found.
+
+    Raises:
+        CuhlmError: the spec is unusable, the extra is not installed, or the run fails.
+    """
+    if missing := [name for name in EXTRA if find_spec(name) is None]:
+        raise ConfigurationError(
+            f'experiments need {" and ".join(missing)}, which are not installed; run: pip install "cuhlm[experiments]"'
+        )
+    from cuhlm.experiments.experiment import run_experiment
+    from cuhlm.experiments.grid.spec_file import read_spec
+
+    console = Console(highlight=False, stderr=as_json)
+    spec = _changed(read_spec(spec_file), changes)
+    with _Shown(console) as shown:
+        found = run_experiment(spec, spec_file, out, processes=processes or usable_cores(), listener=shown)
+    if as_json:
+        print(json.dumps(json_values(found), indent=1, ensure_ascii=False))
+        return
+    if found["rows"]:
+        console.print(_table(found))
+    console.print(f"written to {out}: report.html, headline.json, results.csv, figures, traces")
+
+
+def _changed(spec: "Spec", changes: Changes) -> "Spec":
+    from cuhlm.experiments.grid.spec_file import with_prompt_file
+
+    for given in changes.prompts:
+        name, _, file = given.partition("=")
+        if not file:
+            raise ConfigurationError(f"--prompts is {given!r}; expected NAME=FILE, as in evaluation=prompts.jsonl")
+        spec = with_prompt_file(spec, name, Path(file))
+    spec = replace(spec, draft=changes.draft or spec.draft, target=changes.target or spec.target)
+    if changes.limit is not None:
+        spec = spec.limited(changes.limit)
+    if changes.quick:
+        spec = spec.quick()
+    if changes.max_tokens is not None:
+        spec = replace(spec, grid=tuple(replace(part, max_tokens=changes.max_tokens) for part in spec.grid))
+    return spec
+
+
+class _Shown:
+    """A progress bar per phase, with the time left."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        self._progress = Progress(*columns, console=console)
+        self._task = TaskID(0)
+
+    def __enter__(self) -> "_Shown":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def begins(self, what: str, total: int, done: int) -> None:
+        """See `Listener`. What an earlier run did says nothing about the time left."""
+        note = f" ({done} done before)" if done else ""
+        self._task = self._progress.add_task(what + note, total=total - done)
+
+    def advances(self) -> None:
+        """See `Listener`."""
+        self._progress.advance(self._task)
+
+
+def _table(found: dict[str, Any]) -> Table:
+    """Claims down, operating points across."""
+    measured, rows = found["measured_on"], found["rows"]
+    table = Table(
+        title=(
+            f"{measured['n_prompts']} prompts, T = {measured['temperature']:g}, {measured['compute']}; "
+            f"in brackets: {measured['interval']}"
+        ),
+        title_justify="left",
+        header_style="bold",
+    )
+    table.add_column("claim")
+    table.add_column("paper", justify="right")
+    points = list(dict.fromkeys((row["method"], row["threshold_rule"]) for row in rows if row["method"] == METHOD))
+    for method, rule in points:
+        table.add_column(f"{method}\n{rule}", justify="right")
+    for claim, snr_db, round_trip_ms in dict.fromkeys((r["claim"], r["snr_db"], r["round_trip_ms"]) for r in rows):
+        same = [r for r in rows if (r["claim"], r["snr_db"], r["round_trip_ms"]) == (claim, snr_db, round_trip_ms)]
+        by_point = {(row["method"], row["threshold_rule"]): row for row in same}
+        where = "" if snr_db is None else f", {snr_db:g} dB" + (f", {round_trip_ms:g} ms" if round_trip_ms else "")
+        cells = [_cell(by_point.get(point)) for point in points]
+        table.add_row(claim.replace("_", " ") + where, f"{same[0]['paper']:g}", *cells)
+    return table
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None or math.isnan(row["value"]):
+        return "–"
+    return f"{row['value']:.3g} [{row['low']:.3g} … {row['high']:.3g}]"

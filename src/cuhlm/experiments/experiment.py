@@ -1,0 +1,92 @@
+"""`cuhlm experiment`: a spec to a folder of traces, tables, figures and a report."""
+
+import dataclasses
+import json
+import resource
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cuhlm.errors import ConfigurationError
+from cuhlm.experiments.environment import environment
+from cuhlm.experiments.grid.run import Grid, Listener, run_grid
+from cuhlm.experiments.grid.spec import Spec
+from cuhlm.experiments.report.ablations_of_methods import ablations_of_methods
+from cuhlm.experiments.report.ablations_of_places import ablations_of_places
+from cuhlm.experiments.report.figures_of_methods import figures_of_methods
+from cuhlm.experiments.report.figures_of_places import figures_of_places
+from cuhlm.experiments.report.headline import headline_json, headline_rows
+from cuhlm.experiments.report.page import render
+from cuhlm.experiments.report.places import read_places
+from cuhlm.experiments.report.results import collect_results, tidy
+from cuhlm.experiments.similarity import Embedder, is_installed
+from cuhlm.records import json_values
+
+
+def run_experiment(spec: Spec, spec_file: Path, out: Path, *, processes: int, listener: Listener) -> dict[str, Any]:
+    """Decode what is missing, then measure, compare and report.
+
+    Returns:
+        The headline, as in ``headline.json``.
+
+    Raises:
+        CuhlmError: a model cannot be loaded, or a file cannot be written. What is decoded stays.
+    """
+    made = environment()
+    started = time.perf_counter()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(spec_file, out / "spec.toml")
+    except OSError as error:
+        raise ConfigurationError(f"{out} cannot be written: {error.strerror}; choose another --out") from error
+    _write_json(out / "effective_spec.json", dataclasses.asdict(spec))
+    grid = run_grid(spec, out, processes=processes, listener=listener)
+    made |= {
+        "processes": processes,
+        "decoding_seconds_of_this_call": round(time.perf_counter() - started, 1),
+        "decoding_cpu_seconds_of_this_call": round(_cpu_seconds(resource.RUSAGE_CHILDREN), 1),
+        "pair": {"draft": spec.draft, "target": spec.target, "fingerprints": grid.pair.fingerprints},
+    }
+    listener.begins("measuring, billing, drawing", 1, 0)
+    found = _report(spec, grid, out, made)
+    listener.advances()
+    return found
+
+
+def _report(spec: Spec, grid: Grid, out: Path, made: dict[str, Any]) -> dict[str, Any]:
+    """Everything that is made from the traces; takes seconds."""
+    started = time.perf_counter()
+    results = collect_results(spec, grid, Embedder() if is_installed() else None)
+    walks, long_walks = read_places(grid, spec.walk), read_places(grid, spec.long_walk)
+    rows = headline_rows(spec, results)
+    found = headline_json(spec, grid, results, rows)
+    first_walk = walks[0] if walks else None
+    tables = ablations_of_methods(results, first_walk, spec.first_prompts)
+    tables += ablations_of_places(walks, long_walks, grid.vocab_size)
+    drawings = figures_of_methods(spec, results, first_walk)
+    drawings += figures_of_places(walks, long_walks, grid.vocab_size)
+    (out / "tables").mkdir(exist_ok=True)
+    for table in tables:
+        pl.DataFrame(table.rows, infer_schema_length=None).write_csv(out / "tables" / f"{table.name}.csv")
+    for drawing in drawings:
+        drawing.save(out / "figures")
+    tidy(results).write_csv(out / "results.csv")
+    _write_json(out / "headline.json", found)
+    made["reporting_seconds"] = round(time.perf_counter() - started, 1)
+    _write_json(out / "environment.json", made)
+    page = render(spec, grid, results, rows, found["differences"], tables, drawings, made)
+    (out / "report.html").write_text(page, encoding="utf-8")
+    return found
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    text = json.dumps(json_values(values), indent=1, ensure_ascii=False, default=str)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _cpu_seconds(whose: int) -> float:
+    used = resource.getrusage(whose)
+    return used.ru_utime + used.ru_stime

@@ -1,0 +1,156 @@
+"""Runs the jobs that have no file yet, in several processes; everything is there to be read when it returns."""
+
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cuhlm.engines.fingerprints import file_fingerprint
+from cuhlm.engines.locate import locate
+from cuhlm.errors import ModelError
+from cuhlm.experiments.grid import worker
+from cuhlm.experiments.grid.greedy import decoded_as
+from cuhlm.experiments.grid.jobs import (
+    AnswerJob,
+    Cell,
+    Job,
+    Pair,
+    WalkJob,
+    answer_jobs,
+    calibration_jobs,
+    cells,
+    walk_jobs,
+)
+from cuhlm.experiments.grid.spec import Spec, Walk
+from cuhlm.messages import ModelCard
+from cuhlm.profiles import Profile, load_profile
+
+
+class Listener(Protocol):
+    """Is told how a run goes."""
+
+    def begins(self, what: str, total: int, done: int) -> None:
+        """A phase of `total` jobs, of which `done` have their files from an earlier run."""
+        ...
+
+    def advances(self) -> None:
+        """One more job is done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A finished run.
+
+    Attributes:
+        pair: the models.
+        cards: the draft's and the target's.
+        profiles: by calibration temperature.
+        answers: the jobs of each cell, whose files hold its traces.
+        walks: by (walk, temperature), likewise.
+    """
+
+    pair: Pair
+    cards: tuple[ModelCard, ModelCard]
+    profiles: dict[float, Profile]
+    answers: dict[Cell, list[AnswerJob]]
+    walks: dict[tuple[Walk, float], list[WalkJob]]
+
+    @property
+    def vocab_size(self) -> int:
+        """|V|: tokens that both models share."""
+        return min(card.vocab_size for card in self.cards)
+
+
+def pair_of(spec: Spec) -> Pair:
+    """The models that `spec` names.
+
+    Raises:
+        ModelError: one is not there.
+    """
+    for role, model in (("draft", spec.draft), ("target", spec.target)):
+        if not locate(model).is_file():
+            raise ModelError(f"the {role} {model} is not there; expected a GGUF file; name another with --{role}")
+    draft, target = (file_fingerprint(locate(model)) for model in (spec.draft, spec.target))
+    return Pair(spec.draft, spec.target, spec.context, (draft, target))
+
+
+def run_grid(spec: Spec, out: Path, *, processes: int, listener: Listener) -> Grid:
+    """Do what `spec` asks for and what has no file in `out` yet.
+
+    Args:
+        spec: checked.
+        out: the folder of the run.
+        processes: each loads the pair; more than there are cores only slows them.
+        listener: is told of every job.
+
+    Raises:
+        CuhlmError: a model cannot be loaded, or a prompt does not fit. What is done stays done.
+    """
+    pair = pair_of(spec)
+    calibrations = calibration_jobs(spec, pair, out)
+    free = {cell: answer_jobs(spec, pair, out, cell, None) for cell in cells(spec) if not cell.choice.needs_profile}
+    context = multiprocessing.get_context("spawn")  # llama.cpp's threads do not survive a fork
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=worker.begin) as pool:
+        try:
+            cards = pool.submit(worker.cards, pair).result()
+            # Calibrations first: everything that waits for them comes later, and the others fill the cores meanwhile.
+            first: list[Job] = list(calibrations.values())
+            first += [job for jobs in free.values() for job in jobs]
+            _do(first, "calibrating, and decoding what needs no profile", pair, pool, listener)
+            profiles = {temperature: load_profile(job.path) for temperature, job in calibrations.items()}
+            grid = _planned(spec, out, pair, cards, profiles, free)
+            rest: list[Job] = [job for walked in grid.walks.values() for job in walked]
+            rest += [job for jobs in grid.answers.values() for job in jobs]
+            _do(rest, "decoding and measuring", pair, pool, listener)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return grid
+
+
+def _planned(
+    spec: Spec,
+    out: Path,
+    pair: Pair,
+    cards: tuple[ModelCard, ModelCard],
+    profiles: dict[float, Profile],
+    free: dict[Cell, list[AnswerJob]],
+) -> Grid:
+    def profile(temperature: float) -> Profile:
+        return profiles[spec.calibrated_at(temperature)]
+
+    all_cells = cells(spec)
+    answers = {
+        cell: free[cell]
+        if cell in free
+        else answer_jobs(spec, pair, out, decoded_as(cell, all_cells), profile(cell.temperature))
+        for cell in all_cells
+    }
+    walks = {
+        (walk, temperature): walk_jobs(spec, pair, out, walk, temperature, profile(temperature))
+        for walk in (spec.walk, spec.long_walk)
+        if walk is not None
+        for temperature in walk.temperatures
+    }
+    return Grid(pair, cards, profiles, answers, walks)
+
+
+def _do(jobs: Sequence[Job], what: str, pair: Pair, pool: ProcessPoolExecutor, listener: Listener) -> None:
+    """Do those of `jobs` that have no file."""
+    by_path = {job.path: job for job in jobs}  # two cells may share a decoding
+    left = [job for job in by_path.values() if not job.path.exists()]
+    listener.begins(what, len(by_path), len(by_path) - len(left))
+    futures: list[Future[None]] = [pool.submit(worker.do, job, pair) for job in left]
+    try:
+        for future in as_completed(futures):
+            future.result()
+            listener.advances()
+    except BrokenProcessPool as error:
+        raise ModelError(
+            "a process of the run was killed, perhaps for want of memory; what is done is kept: run again, with fewer "
+            "--processes"
+        ) from error

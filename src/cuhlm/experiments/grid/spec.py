@@ -1,0 +1,266 @@
+"""What an experiment is asked to do: the values that `spec_file` reads."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cuhlm.channel.compute import ComputeTable, find_compute
+from cuhlm.channel.presets import Channel, find_channel
+from cuhlm.methods import DraftFrom, GateRule, Method, TruncationRule
+from cuhlm.profiles import Profile
+from cuhlm.settings import Settings, settings_for
+
+QUICK_PROMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSet:
+    """Prompts by name.
+
+    Attributes:
+        name: in the spec.
+        file: JSON lines, see `cuhlm.experiments.prompts`.
+        limit: take this many, spread over the file; None takes all.
+        system: system message before each.
+        first: and of these only as many from the start; None takes all.
+    """
+
+    name: str
+    file: Path
+    limit: int | None = None
+    system: str | None = None
+    first: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MethodChoice:
+    """A method with what the spec says of its numbers; the rest comes from the profile.
+
+    Attributes:
+        method: its row.
+        threshold: u_th, or a rule of the profile; of gated methods.
+        draft_from: which law a sent draft is drawn from.
+        vartheta: bound of the online truncation; None takes the profile's.
+        k: entries of the offline truncation; None takes the profile's k*.
+        b_prob: bits per probability sent.
+    """
+
+    method: Method
+    threshold: str | float = 0.0
+    draft_from: DraftFrom = DraftFrom.X
+    vartheta: float | None = None
+    k: int | None = None
+    b_prob: int = 8
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether it has a threshold."""
+        return self.method.gate in (GateRule.UNCERTAIN, GateRule.RANDOM)
+
+    @property
+    def needs_profile(self) -> bool:
+        """Whether it takes numbers from the profile."""
+        return self.is_gated or (self.method.truncation is TruncationRule.OFFLINE and self.k is None)
+
+    @property
+    def label(self) -> str:
+        """The method with the numbers that differ from the usual, as a name that a file can have."""
+        parts = [self.method.name]
+        if self.is_gated:
+            parts.append(str(self.threshold))
+        if self.draft_from is not DraftFrom.X:
+            parts.append(self.draft_from)
+        parts += [f"{name}{value:g}" for name, value in (("theta", self.vartheta), ("k", self.k)) if value is not None]
+        if self.b_prob != 8:
+            parts.append(f"b{self.b_prob}")
+        return "_".join(parts)
+
+    def settings(self, profile: Profile | None) -> Settings:
+        """The method with all its numbers."""
+        return settings_for(
+            self.method,
+            profile if self.needs_profile else None,
+            threshold=self.threshold,
+            k=self.k,
+            vartheta=self.vartheta,
+            draft_from=self.draft_from,
+            b_prob=self.b_prob,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Texts of the target's own, measured position by position.
+
+    Attributes:
+        prompts: the prompt set's name.
+        max_tokens: longest text.
+        temperatures: at which the target writes.
+    """
+
+    prompts: str
+    max_tokens: int
+    temperatures: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What the profile is made from.
+
+    Attributes:
+        prompts: the prompt set's name; should not be one that the grid runs.
+        max_tokens: per prompt.
+        temperature: None calibrates at each that is run.
+        vartheta: bound ϑ, of k* and of the online truncation.
+    """
+
+    prompts: str
+    max_tokens: int = 64
+    temperature: float | None = None
+    vartheta: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One channel at several signal-to-noise ratios, as the paper counts time and as a user feels it.
+
+    Attributes:
+        channel: the name of a channel that has an SNR.
+        snr_db: decibels.
+        round_trip_ms: of the user's count; the paper's has none.
+    """
+
+    channel: str = "paper"
+    snr_db: tuple[float, ...] = ()
+    round_trip_ms: float = 50.0
+
+    def name(self, snr_db: float, *, felt: bool) -> str:
+        """The channel at `snr_db`; with the round trip where `felt`."""
+        return f"{self.channel}:snr_db={snr_db:g}" + (f":rtt_ms={self.round_trip_ms:g}" if felt else "")
+
+    @property
+    def names(self) -> list[str]:
+        """All its channels."""
+        return [self.name(snr_db, felt=felt) for felt in (False, True) for snr_db in self.snr_db]
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """Which points the headline table shows.
+
+    Attributes:
+        thresholds: operating points; each is run by the grid.
+        temperature: of both models.
+        snr_db: at which throughput is compared; each is in the sweep.
+        compute: the table that throughput is compared with.
+    """
+
+    thresholds: tuple[str | float, ...]
+    temperature: float
+    snr_db: tuple[float, ...]
+    compute: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A product of axes that is run whole.
+
+    Attributes:
+        methods: first axis.
+        prompts: names of prompt sets.
+        temperatures: T of both models.
+        seeds: of the keyed randomness.
+        max_tokens: per answer.
+    """
+
+    methods: tuple[MethodChoice, ...]
+    prompts: tuple[str, ...]
+    temperatures: tuple[float, ...]
+    seeds: tuple[int, ...]
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A whole experiment.
+
+    Attributes:
+        title: for the report.
+        draft, target: model references.
+        context: tokens that a sequence can hold.
+        prompts: sets by name.
+        calibration: of the pair.
+        grid: its parts; the headline is about the first one's first prompt set.
+        channels: by name, billed beside the sweep's.
+        compute: tables by name.
+        sweep: over the SNR.
+        headline: points of the headline table.
+        walk: for the statistics and ablations.
+        long_walk: likewise, for how calibration holds in long texts.
+    """
+
+    title: str
+    draft: str
+    target: str
+    context: int
+    prompts: dict[str, PromptSet]
+    calibration: Calibration
+    grid: tuple[Part, ...]
+    channels: tuple[str, ...]
+    compute: tuple[str, ...]
+    sweep: Sweep
+    headline: Headline | None
+    walk: Walk | None = None
+    long_walk: Walk | None = None
+
+    @property
+    def first_prompts(self) -> str:
+        """The prompt set that the headline is about."""
+        return self.grid[0].prompts[0]
+
+    @property
+    def temperatures(self) -> tuple[float, ...]:
+        """Of all parts."""
+        return tuple(dict.fromkeys(temperature for part in self.grid for temperature in part.temperatures))
+
+    @property
+    def calibration_temperatures(self) -> tuple[float, ...]:
+        """At which a profile is made."""
+        walks = [walk.temperatures for walk in (self.walk, self.long_walk) if walk]
+        needed = (*self.temperatures, *(temperature for each in walks for temperature in each))
+        return tuple(dict.fromkeys(map(self.calibrated_at, needed)))
+
+    def calibrated_at(self, temperature: float) -> float:
+        """The temperature of the profile that goes with `temperature`."""
+        given = self.calibration.temperature
+        return temperature if given is None else given
+
+    def limited(self, prompts: int) -> "Spec":
+        """With the first prompts of each set only, except for calibration: a profile of few tokens is another one."""
+        sets = {
+            name: each if name == self.calibration.prompts else replace(each, first=prompts)
+            for name, each in self.prompts.items()
+        }
+        return replace(self, prompts=sets)
+
+    def quick(self) -> "Spec":
+        """A small version that shows whether all of it works: few prompts, short answers."""
+        walks = [
+            None if walk is None else replace(walk, max_tokens=tokens, temperatures=walk.temperatures[:1])
+            for walk, tokens in ((self.walk, 12), (self.long_walk, 24))
+        ]
+        return replace(
+            self,
+            prompts={name: replace(each, first=each.first or QUICK_PROMPTS) for name, each in self.prompts.items()},
+            calibration=replace(self.calibration, max_tokens=min(24, self.calibration.max_tokens)),
+            grid=tuple(replace(part, max_tokens=min(12, part.max_tokens)) for part in self.grid),
+            walk=walks[0],
+            long_walk=walks[1],
+        )
+
+    def all_channels(self) -> list[Channel]:
+        """Every channel to bill for, once."""
+        return [find_channel(name) for name in dict.fromkeys((*self.channels, *self.sweep.names))]
+
+    def all_compute(self) -> list[ComputeTable]:
+        """Every compute table to bill with."""
+        return [find_compute(name) for name in self.compute]

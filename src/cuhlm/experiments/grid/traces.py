@@ -1,0 +1,118 @@
+"""Answers as Parquet files: one row per token, with what the records of `cuhlm.records` hold and its quality."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cuhlm.errors import ConfigurationError
+from cuhlm.experiments.quality import PathQuality
+from cuhlm.messages import Fate
+from cuhlm.records import Stages, TokenRecord
+
+STAGES = tuple(field.name for field in fields(Stages))
+SCHEMA: dict[str, Any] = {
+    "position": pl.Int64,
+    "token": pl.Int64,
+    "fate": pl.String,
+    "draft_token": pl.Int64,
+    "u": pl.Float64,
+    "k": pl.Int64,
+    "payload_bits": pl.Int64,
+    "wire_bytes_up": pl.Int64,
+    "wire_bytes_down": pl.Int64,
+    "beta": pl.Float64,
+    "draft_passes": pl.Int64,
+    "target_passes": pl.Int64,
+    "transmitted": pl.Boolean,
+    **{f"{stage}_seconds": pl.Float64 for stage in STAGES},
+    "tv": pl.Float64,
+    "kl": pl.Float64,
+    "nll": pl.Float64,
+    "text": pl.String,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A decoded answer.
+
+    Attributes:
+        records: one per token.
+        qualities: one per token.
+        texts: what each token adds to the text that can be shown.
+    """
+
+    records: tuple[TokenRecord, ...]
+    qualities: tuple[PathQuality, ...]
+    texts: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The answer as a reader sees it."""
+        return "".join(self.texts)
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Its token ids."""
+        return tuple(record.token for record in self.records)
+
+
+def write_answer(path: Path, answer: Answer) -> None:
+    """Write `answer`; the file is there whole or not at all."""
+    rows = [_row(*parts) for parts in zip(answer.records, answer.qualities, answer.texts, strict=True)]
+    write_whole(path, pl.DataFrame(rows, schema=SCHEMA))
+
+
+def read_answer(path: Path) -> Answer:
+    """The answer that `write_answer` wrote.
+
+    Raises:
+        ConfigurationError: the file is missing or damaged.
+    """
+    rows = read_frame(path).to_dicts()
+    try:
+        return Answer(
+            tuple(_record(row) for row in rows),
+            tuple(PathQuality(row["tv"], row["kl"], row["nll"]) for row in rows),
+            tuple(row["text"] for row in rows),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"{path} is no trace of this version ({error}); delete it and run again") from error
+
+
+def write_whole(path: Path, frame: pl.DataFrame) -> None:
+    """Write `frame` to `path` so that an interruption leaves no half file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    frame.write_parquet(part)
+    part.replace(path)
+
+
+def read_frame(path: Path) -> pl.DataFrame:
+    """The table in a Parquet file.
+
+    Raises:
+        ConfigurationError: the file is missing or damaged.
+    """
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ConfigurationError(f"{path} cannot be read ({error}); delete it and run again") from error
+
+
+def _row(record: TokenRecord, quality: PathQuality, text: str) -> dict[str, Any]:
+    row = asdict(record)
+    stages = row.pop("stages")
+    row |= {f"{stage}_seconds": stages[stage] for stage in STAGES}
+    return row | {"fate": record.fate.value, "text": text, **asdict(quality)}
+
+
+def _record(row: dict[str, Any]) -> TokenRecord:
+    stages = Stages(**{stage: row[f"{stage}_seconds"] for stage in STAGES})
+    names = [field.name for field in fields(TokenRecord) if field.name not in ("stages", "fate")]
+    known: Sequence[tuple[str, Any]] = [(name, row[name]) for name in names]
+    return TokenRecord(**dict(known), fate=Fate(row["fate"]), stages=stages)

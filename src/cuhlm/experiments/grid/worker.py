@@ -1,0 +1,113 @@
+"""What one process of a run does: it loads the pair once, then does one job after another.
+
+One sequence at a time and one thread per model. Sequences that share a forward pass would share its time, too: the
+stage times of a trace would no longer be those of one user's tokens. Several processes do not disturb them.
+"""
+
+import signal
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cuhlm.device.device import Device, Request
+from cuhlm.device.ending import Limits
+from cuhlm.engines.llama_cpp import LlamaCppEngine
+from cuhlm.engines.locate import locate
+from cuhlm.experiments.calibrate import calibrate
+from cuhlm.experiments.grid.jobs import AnswerJob, CalibrationJob, Job, Pair, WalkJob
+from cuhlm.experiments.grid.places import measure_walk
+from cuhlm.experiments.grid.traces import Answer, write_answer, write_whole
+from cuhlm.experiments.prompts import encode_prompt
+from cuhlm.experiments.quality import token_qualities
+from cuhlm.link.in_process import InProcessLink
+from cuhlm.messages import ModelCard
+from cuhlm.records import TokenRecord
+from cuhlm.verifier.host import Verifier
+
+
+def begin() -> None:
+    """Leave an interruption to the parent process: the answer under way is finished and kept."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The pair in memory."""
+
+    draft: LlamaCppEngine
+    target: LlamaCppEngine
+
+
+@lru_cache(maxsize=1)
+def load(pair: Pair) -> Loaded:
+    """The models of this process.
+
+    Raises:
+        ModelError: one cannot be loaded.
+    """
+    draft, target = (
+        LlamaCppEngine.load(locate(model), context_length=pair.context, threads=1)
+        for model in (pair.draft, pair.target)
+    )
+    return Loaded(draft, target)
+
+
+def cards(pair: Pair) -> tuple[ModelCard, ModelCard]:
+    """The models' cards, once it is known that the two fit.
+
+    Raises:
+        ModelError: one cannot be loaded, or their vocabularies differ.
+    """
+    loaded = load(pair)
+    with closing(Verifier(loaded.target)) as verifier:
+        Device(loaded.draft, InProcessLink(verifier))
+    return loaded.draft.card, loaded.target.card
+
+
+def do(job: Job, pair: Pair) -> None:
+    """Do `job` and write its file.
+
+    Raises:
+        CuhlmError: the models cannot be loaded or do not fit, or a prompt does not fit.
+    """
+    loaded = load(pair)
+    job.path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(job, CalibrationJob):
+        profile, _ = calibrate(loaded.draft, loaded.target, job.prompts, job.plan)
+        part = job.path.with_suffix(".part")
+        profile.save(part)
+        part.replace(job.path)
+    elif isinstance(job, WalkJob):
+        write_whole(job.path, measure_walk(job, loaded.draft, loaded.target))
+    else:
+        write_answer(job.path, decode(job, loaded))
+
+
+def decode(job: AnswerJob, loaded: Loaded) -> Answer:
+    """One answer, with the quality of its path."""
+    prompt = encode_prompt(loaded.draft.tokenizer, job.prompt.text, system=job.system)
+    request = Request(prompt, job.sampling, job.seed, Limits(job.max_tokens))
+    # The verifier's thread must be gone before the target reads the answer again below.
+    with closing(Verifier(loaded.target)) as verifier:
+        device = Device(loaded.draft, InProcessLink(verifier))
+        records, texts = _generated(device, job, request)
+    tokens = [record.token for record in records]
+    qualities = token_qualities(
+        prompt, tokens, loaded.draft, loaded.target, job.settings, job.sampling, device.vocab_size
+    )
+    return Answer(tuple(records), tuple(qualities), tuple(texts))
+
+
+def _generated(device: Device, job: AnswerJob, request: Request) -> tuple[list[TokenRecord], list[str]]:
+    """The records, and the text that each adds; what is held back to the end belongs to the last."""
+    records: list[TokenRecord] = []
+    texts: list[str] = []
+    generation = device.generate(job.settings, request)
+    while True:
+        try:
+            emit = next(generation)
+        except StopIteration as end:
+            texts[-1] += end.value.text
+            return records, texts
+        records.append(emit.record)
+        texts.append(emit.text)

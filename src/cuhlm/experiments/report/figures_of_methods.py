@@ -1,0 +1,266 @@
+"""Figures of the grid: what the methods cost and what they are worth."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from cuhlm.experiments.grid.replay import PARTS
+from cuhlm.experiments.grid.spec import Spec
+from cuhlm.experiments.report.drawing import GREY, Drawing, canvas, colour, legend_below, marker
+from cuhlm.experiments.report.places import Places
+from cuhlm.experiments.report.results import Point, Results
+from cuhlm.theory.bootstrap import Estimate, estimate
+
+FRONTIER = ("cu-hlm", "route")
+ALONE = ("local", "remote", "hlm", "rand-hlm", "u-hlm")
+PART_NAMES = {
+    "draft": "draft model",
+    "arithmetic": "device's arithmetic",
+    "uplink": "uplink",
+    "round_trip": "round trip",
+    "target": "target model",
+}
+LATENCY_CHANNEL = "lte"
+
+
+def figures_of_methods(spec: Spec, results: Results, walk: Places | None) -> list[Drawing]:
+    """Every figure that the grid has the data for."""
+    temperature = spec.headline.temperature if spec.headline else spec.temperatures[0]
+    prompts = spec.first_prompts
+    shown = typical_points(spec, results, prompts, temperature)
+    found = []
+    if spec.sweep.snr_db:
+        found += [throughput(spec, shown), overhead(spec, shown)]
+    found += [bytes_per_token(shown), latency(spec, shown)]
+    for condition in results.conditions:
+        found += quality(results, *condition, walk)
+    return found
+
+
+def typical_points(spec: Spec, results: Results, prompts: str, temperature: float) -> list[Point]:
+    """One point per method: gated ones at the headline's first threshold that is a number, else at their first."""
+    numbers = [each for each in (spec.headline.thresholds if spec.headline else ()) if not isinstance(each, str)]
+    found: dict[str, Point] = {}
+    for point in results.at(prompts, temperature):
+        choice = point.choice
+        if choice.is_gated and numbers and choice.threshold != numbers[0]:
+            continue
+        found.setdefault(choice.method.name, point)
+    return list(found.values())
+
+
+def _label(point: Point) -> str:
+    return point.choice.method.name + (f", u_th = {point.settings.threshold:g}" if point.choice.is_gated else "")
+
+
+def _on(point: Point) -> str:
+    return f"{point.n_answers} answers per method at T = {point.temperature:g}"
+
+
+def throughput(spec: Spec, points: Sequence[Point]) -> Drawing:
+    """Tokens per second against SNR, both counts."""
+    figure, panels = canvas(2, height=5)
+    snr, compute = spec.sweep.snr_db, spec.headline.compute if spec.headline else spec.compute[0]
+    for axes, felt in zip(panels, (False, True), strict=True):
+        for index, point in enumerate(points):
+            found = [estimate(point.speed(spec.sweep.name(db, felt=felt), compute), point.counts) for db in snr]
+            _banded(axes, snr, found, _label(point), index)
+        axes.set(yscale="log", xlabel="mean SNR, dB", xticks=snr)
+        axes.set_title(
+            f"with a round trip of {spec.sweep.round_trip_ms:g} ms" if felt else "as the paper counts", fontsize=10
+        )
+    panels[0].set_ylabel("tokens per second, simulated")
+    panels[1].sharey(panels[0])
+    legend_below(figure, panels[0])
+    return Drawing(
+        "throughput",
+        "Throughput against signal-to-noise ratio",
+        f"{_on(points[0])}, billed for a 1 MHz Rayleigh channel; computing by the table {compute}. Left: draft + "
+        "uplink + target, as in the paper. Right: with the round trip that a user waits for; `remote` streams its "
+        "tokens and waits once. Bands: 95 % bootstrap over prompts; every answer has its own fades, the same for all "
+        "methods. The mean time of a faded transmission is infinite in theory: at low SNR the worst fades rule.",
+        figure,
+    )
+
+
+def overhead(spec: Spec, points: Sequence[Point]) -> Drawing:
+    """The seed of the paper: what HLM spends on its uplink."""
+    figure, (axes,) = canvas()
+    compute = spec.headline.compute if spec.headline else spec.compute[0]
+    named = [point for point in points if point.choice.method.name in ("hlm", "u-hlm", "cu-hlm-offline", "cu-hlm")]
+    for index, point in enumerate(named):
+        shares = []
+        for snr_db in spec.sweep.snr_db:
+            parts = point.seconds_per_token(spec.sweep.name(snr_db, felt=False), compute)
+            shares.append(parts["uplink"] / sum(parts.values()))
+        axes.plot(spec.sweep.snr_db, shares, color=colour(index), marker=marker(index), label=_label(point))
+    axes.set(
+        xlabel="mean SNR, dB", ylabel="share of the time spent on the uplink", ylim=(0, 1.03), xticks=spec.sweep.snr_db
+    )
+    legend_below(figure, axes)
+    return Drawing(
+        "overhead",
+        "How much of its time a method spends sending",
+        f"{_on(points[0])}, billed without round trip; computing by the table {compute}. Shares of summed times.",
+        figure,
+    )
+
+
+def bytes_per_token(points: Sequence[Point]) -> Drawing:
+    """Uplink payload of each method."""
+    figure, (axes,) = canvas(height=0.45 * len(points) + 1.2)
+    found = [point.estimate("uplink_bytes_per_token") for point in points]
+    rows = np.arange(len(points))
+    values = [each.value for each in found]
+    errors = [[each.value - each.low for each in found], [each.high - each.value for each in found]]
+    axes.barh(rows, values, xerr=np.maximum(0, errors), color=colour(0), capsize=3, ecolor=GREY)
+    axes.set_xscale("symlog", linthresh=1)
+    for row, value in zip(rows, values, strict=True):
+        axes.annotate(
+            f"{value:,.0f}" if value else "0: no distribution is sent",
+            (0, row),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            color="white" if value else "black",
+            fontweight="bold",
+        )
+    axes.set_yticks(rows, [_label(point) for point in points])
+    axes.invert_yaxis()
+    axes.set(xlabel="bytes up per token (logarithmic)", xlim=(0, None))
+    return Drawing(
+        "bytes_per_token",
+        "What each method sends up per token",
+        f"{_on(points[0])}. The paper's payload, k · (b_prob + ⌈log2 |V|⌉) bits, over all tokens; token ids and "
+        "headers are not in it. Bars: 95 % bootstrap over prompts.",
+        figure,
+    )
+
+
+def latency(spec: Spec, points: Sequence[Point]) -> Drawing:
+    """Where the time of a token goes."""
+    channels = [name for name in (LATENCY_CHANNEL, "paper") if name in spec.channels] or list(spec.channels[:1])
+    channel = channels[0] if channels else spec.all_channels()[0].name
+    figure, panels = canvas(len(spec.compute), height=0.45 * len(points) + 2)
+    for axes, compute in zip(panels, spec.compute, strict=True):
+        begin = np.zeros(len(points))
+        rows = np.arange(len(points))
+        each = [point.seconds_per_token(channel, compute) for point in points]
+        for index, part in enumerate(part for part in PARTS if part in PART_NAMES):
+            milliseconds = np.array([1000 * seconds[part] for seconds in each])
+            axes.barh(rows, milliseconds, left=begin, color=colour(index), label=PART_NAMES[part], height=0.7)
+            begin += milliseconds
+        axes.set_yticks(rows, [_label(point) for point in points] if axes is panels[0] else [""] * len(points))
+        axes.invert_yaxis()
+        axes.set_xlabel("milliseconds per token")
+        axes.set_title(f"computing: {compute}", fontsize=10)
+    legend_below(figure, panels[0])
+    return Drawing(
+        "latency",
+        f"Where the time of a token goes, on the channel {channel}",
+        f"{_on(points[0])}, means over all tokens. `measured`: the stage times of this run, one thread per "
+        "model; other work on the machine lengthens them, and the device's arithmetic in the other tables.",
+        figure,
+    )
+
+
+QUALITIES = {
+    "exact_match": "sums with the right number",
+    "similarity_to_remote": "cosine similarity to remote's answer",
+    "tv": "TV from the target's law",
+    "nll": "negative log-likelihood, nats per token",
+    "agreement_with_remote": "places with remote's token",
+}
+SHARES = ("exact_match", "similarity_to_remote", "agreement_with_remote")
+
+
+def quality(results: Results, prompts: str, temperature: float, walk: Places | None) -> list[Drawing]:
+    """Quality against the transmitted share: the frontier over thresholds, in exact measures and in scores."""
+    points = [point for point in results.at(prompts, temperature) if point.choice.draft_from == "x"]
+    lines = {name: _by_share([each for each in points if each.choice.method.name == name]) for name in FRONTIER}
+    lines = {name: line for name, line in lines.items() if len(line) > 1}
+    shown = [name for name in QUALITIES if any(name in point.ratios for point in points)]
+    shown = [name for name in shown if name != "agreement_with_remote" or temperature == 0][:4]
+    if not lines:
+        return []
+    figure, panels = canvas(2, rows=(len(shown) + 1) // 2, height=4.2 * ((len(shown) + 1) // 2))
+    for axes, name in zip(panels, shown, strict=False):
+        _draw_quality(axes, name, lines, points, walk if walk and walk.temperature == temperature else None)
+    for axes in panels[len(shown) :]:
+        axes.set_axis_off()
+    legend_below(figure, panels[0])
+    suffix = "" if len(results.conditions) == 1 else f"_{prompts}_T{temperature:g}"
+    return [
+        Drawing(
+            f"quality{suffix}",
+            "Quality against the share of tokens transmitted",
+            f"{points[0].n_answers} answers per point on the set {prompts!r} at T = {temperature:g}; bars: 95 % "
+            "bootstrap over prompts. Each point of a line is a threshold; rings mark the calibrated rules (risk-averse "
+            "sends more, risk-prone less). A dotted line is the whole frontier on the target's own texts.",
+            figure,
+        )
+    ]
+
+
+def _by_share(points: Sequence[Point]) -> list[Point]:
+    return sorted(points, key=lambda point: point.estimate("transmitted_share").value)
+
+
+def _draw_quality(
+    axes: Axes, name: str, lines: dict[str, list[Point]], points: Sequence[Point], walk: Places | None
+) -> None:
+    for index, (method, line) in enumerate(lines.items()):
+        shares = [point.estimate("transmitted_share").value for point in line]
+        found = [point.estimate(name) for point in line]
+        _with_bars(axes, shares, found, method, index)
+        rules = [place for place, point in enumerate(line) if isinstance(point.choice.threshold, str)]
+        axes.plot(
+            [shares[place] for place in rules],
+            [found[place].value for place in rules],
+            linestyle="",
+            marker="o",
+            markersize=13,
+            markerfacecolor="none",
+            markeredgecolor=GREY,
+        )
+    alone = [point for point in points if point.choice.method.name in ALONE and name in point.ratios]
+    for index, point in enumerate(alone, start=len(FRONTIER)):
+        method = point.choice.method.name
+        share = 1.0 if method == "remote" else point.estimate("transmitted_share").value  # all of its tokens come down
+        _with_bars(axes, [share], [point.estimate(name)], method, index)
+    if name == "tv" and walk is not None:
+        axes.plot(
+            1 - walk.lists("skip_chance").mean(axis=0),
+            walk.lists("gated_tv").mean(axis=0),
+            color=GREY,
+            linestyle=":",
+            label="frontier on the target's texts",
+        )
+    axes.set(xlabel="share of tokens transmitted", ylabel=QUALITIES[name], xlim=(-0.04, 1.04))
+    if name in SHARES:
+        axes.set_ylim(-0.03, 1.03)
+    elif name != "nll":
+        axes.set_ylim(bottom=0)
+
+
+def _with_bars(axes: Axes, x: Sequence[float], found: Sequence[Estimate], label: str, index: int) -> None:
+    values = np.array([each.value for each in found])
+    errors = [values - [each.low for each in found], np.array([each.high for each in found]) - values]
+    axes.errorbar(
+        x,
+        values,
+        yerr=np.maximum(0, np.nan_to_num(errors)),
+        color=colour(index),
+        marker=marker(index),
+        capsize=2,
+        linewidth=1.2,
+        label=label,
+    )
+
+
+def _banded(axes: Axes, x: Sequence[float], found: Sequence[Estimate], label: str, index: int) -> None:
+    axes.plot(x, [each.value for each in found], color=colour(index), marker=marker(index), label=label, markersize=5)
+    axes.fill_between(
+        x, [each.low for each in found], [each.high for each in found], color=colour(index), alpha=0.15, linewidth=0
+    )

@@ -1,0 +1,192 @@
+"""The report: one HTML file that fetches nothing, for a reader who knows neither this run nor this program."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+
+from cuhlm.experiments.grid.run import Grid
+from cuhlm.experiments.grid.spec import Spec
+from cuhlm.experiments.report.ablation import Ablation, Row
+from cuhlm.experiments.report.drawing import Drawing
+from cuhlm.experiments.report.headline import CLAIMS
+from cuhlm.experiments.report.headline import Row as HeadlineRow
+from cuhlm.experiments.report.measures import MEASURES
+from cuhlm.experiments.report.results import Point, Results
+from cuhlm.theory.bootstrap import Estimate
+
+SHOWN = (
+    "transmitted_share",
+    "mean_k",
+    "uplink_bytes_per_token",
+    "acceptance",
+    "tv",
+    "nll",
+    "agreement_with_remote",
+    "similarity_to_remote",
+    "similarity_to_reference",
+    "rouge_l",
+    "exact_match",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A table as text.
+
+    Attributes:
+        title, note: what it is.
+        headings: of its columns.
+        rows: cells.
+    """
+
+    title: str
+    note: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def render(
+    spec: Spec,
+    grid: Grid,
+    results: Results,
+    headline: Sequence[HeadlineRow],
+    notes: Sequence[str],
+    tables: Sequence[Ablation],
+    drawings: Sequence[Drawing],
+    made: Mapping[str, Any],
+) -> str:
+    """The page.
+
+    Args:
+        spec: that was run.
+        grid: the run.
+        results: its points.
+        headline: rows of the headline table.
+        notes: why ours need not be the paper's.
+        tables: ablations.
+        drawings: figures.
+        made: the environment.
+    """
+    template = files("cuhlm.experiments.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
+    return page.render(
+        spec=spec,
+        grid=grid,
+        n_prompts=len(results.points[0].counts[0]) if results.points else 0,
+        headline=headline_table(headline),
+        notes=notes,
+        methods=[methods_table(results, *condition) for condition in results.conditions],
+        tables=[shown(table.title, table.note, table.rows) for table in tables],
+        drawings=drawings,
+        made=made,
+        has_similarity=results.has_similarity,
+    )
+
+
+def shown(title: str, note: str, rows: Sequence[Row]) -> Shown:
+    """A table of numbers as text: NAME_low and NAME_high become NAME's brackets."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    plain = [name for name in names if not name.endswith(("_low", "_high"))]
+    return Shown(
+        title,
+        note,
+        [name.replace("_", " ") for name in plain],
+        [[_cell(row, name) for name in plain] for row in rows],
+    )
+
+
+def _cell(row: Row, name: str) -> str:
+    if name not in row:
+        return ""
+    value = row[name]
+    if f"{name}_low" in row:
+        return interval(Estimate(value, row[f"{name}_low"], row[f"{name}_high"]))
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def number(value: float) -> str:
+    """Three significant digits, or all digits of a large whole part."""
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞"
+    if value and abs(value) < 1e-4:
+        return f"{value:.1e}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def interval(found: Estimate, form: str | None = None) -> str:
+    """A number and its interval."""
+    texts = [form.format(each) if form and math.isfinite(each) else number(each) for each in found]
+    if math.isnan(found.value):
+        return "–"
+    return f"{texts[0]} [{texts[1]} … {texts[2]}]" if math.isfinite(found.low) else texts[0]
+
+
+def headline_table(rows: Sequence[HeadlineRow]) -> Shown:
+    """Operating points down, claims across; the paper's own figures first."""
+    columns = list(dict.fromkeys((row.claim, row.snr_db, row.round_trip_ms) for row in rows))
+    points = list(dict.fromkeys((row.method, row.rule, row.u_th, row.vartheta) for row in rows))
+    by_place = {((row.method, row.rule), (row.claim, row.snr_db, row.round_trip_ms)): row for row in rows}
+    paper = ["the paper", "", ""]  # it counts no round trip
+    paper += ["" if round_trip else CLAIMS[claim].form.format(CLAIMS[claim].paper) for claim, _, round_trip in columns]
+    lines = [paper]
+    for method, rule, u_th, vartheta in points:
+        found = [by_place.get(((method, rule), column)) for column in columns]
+        named = rule if _is_number(rule) else f"{rule}: {u_th:.3f}"
+        lines.append(
+            [method, named, f"{vartheta:g}"]
+            + ["" if row is None else interval(row.found, CLAIMS[row.claim].form) for row in found]
+        )
+    headings = ["method", "u_th", "ϑ"] + [_heading(*column) for column in columns]
+    return Shown("", "", headings, lines if rows else [])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _heading(claim: str, snr_db: float | None, round_trip_ms: float) -> str:
+    text = CLAIMS[claim].meaning
+    if snr_db is not None:
+        text += f", {snr_db:g} dB"
+        text += f", with {round_trip_ms:g} ms round trip" if round_trip_ms else ", the paper's count"
+    return text
+
+
+def methods_table(results: Results, prompts: str, temperature: float) -> Shown:
+    """Every method of one set at one temperature."""
+    points = results.at(prompts, temperature)
+    names = [name for name in SHOWN if any(name in point.ratios for point in points)]
+    return Shown(
+        f"Methods on {prompts!r} at T = {temperature:g}",
+        f"{points[0].n_answers} answers each, of the method's own tokens; in brackets: 95 % bootstrap over prompts. "
+        + "; ".join(f"{name.replace('_', ' ')}: {MEASURES[name].meaning}" for name in names)
+        + ".",
+        ["method", "u_th", "draft from", "tokens", *(name.replace("_", " ") for name in names)],
+        [_method_row(point, names) for point in points],
+    )
+
+
+def _method_row(point: Point, names: Sequence[str]) -> list[str]:
+    choice = point.choice
+    threshold = ""
+    if choice.is_gated:
+        rule = f"{choice.threshold}: " if isinstance(choice.threshold, str) else ""
+        threshold = f"{rule}{point.settings.threshold:.3g}"
+    law = str(choice.draft_from) if choice.method.drafts else ""
+    return [
+        choice.method.name,
+        threshold,
+        law,
+        str(point.n_tokens),
+        *(interval(point.estimate(name)) for name in names),
+    ]

