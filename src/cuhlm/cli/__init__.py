@@ -8,6 +8,7 @@ import typer
 from cuhlm.cli.calibrate import calibrate
 from cuhlm.cli.demo import demo
 from cuhlm.cli.describe import describe
+from cuhlm.cli.distill import distill
 from cuhlm.cli.generate import generate
 from cuhlm.cli.verifier import verifier
 from cuhlm.errors import CuhlmError
@@ -21,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, generate, verifier, calibrate, describe):
+for command in (demo, generate, verifier, calibrate, distill, describe):
     app.command()(command)
 
 
