@@ -56,7 +56,7 @@ def _as_it_runs(training: Training, shipped: Shipped, prompts_name: str, machine
     tried = ", ".join(f"{kind} {value:.3f}" for kind, value in shipped.tried.items())
     return [
         f"{shipped.megabytes:.1f} MB, {'' if shipped.batch_invariant else 'not '}batch-invariant in llama.cpp. It "
-        f"decodes {shipped.tokens_per_second:.0f} tokens/s where its target decodes {shipped.target_tokens_per_second:.0f}, "
+        f"decodes {shipped.tokens_per_second:.0f} tokens/s, its target {shipped.target_tokens_per_second:.0f}, "
         f"on {machine}. Agreement on the target's own answers to {training.held_out} prompts held out of "
         f"`{prompts_name}`, at most {ANSWER_TOKENS} tokens each, ± one standard error:",
         "",
@@ -78,8 +78,8 @@ def _as_it_was_trained(
         f"the target's own conversations at temperatures {temperatures}, half of them begun by other prompts of "
         f"`{prompts_name}`, half by itself. Loss: {training.objective.upper()} to the target's law at the answers' "
         "positions. Weights are rounded to Q4_0 in every forward pass, straight-through; embedding and head are "
-        f"frozen. AdamW, learning rate {training.learning_rate:g} falling as a cosine, {training.tokens_per_step} tokens a "
-        f"step, seed {training.seed}. On the held-out answers, before the files were written:",
+        f"frozen. AdamW, learning rate {training.learning_rate:g} falling as a cosine, {training.tokens_per_step} "
+        f"tokens a step, seed {training.seed}. On the held-out answers, before the files were written:",
         "",
         *_table(("tokens", *_columns(last)), [_measured(each) for each in _thinned(measurements)]),
     ]

@@ -102,7 +102,7 @@ def _next_logits(target: Llama, tokens: Tensor, cache: Cache) -> Tensor:
 
 
 def _draw(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """One token per row, shape (rows,), by the inverse of the cumulated law: noise on each entry is ten times slower."""
+    """A token per row, shape (rows,), by the inverse of the cumulated law: noise on each entry is far slower."""
     cumulated = torch.softmax(logits, -1).cumsum(-1)
     level = torch.rand(len(logits), 1, device=logits.device, generator=generator) * cumulated[:, -1:]
     return torch.searchsorted(cumulated, level).clamp_(max=logits.shape[-1] - 1)[:, 0]

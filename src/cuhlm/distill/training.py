@@ -94,7 +94,7 @@ class Trainer:
             tokens, logprobs = (kept[some].to(leaf.device) for kept in (top_tokens, top_logprobs))
             part = self._loss(llama.logits(leaf[some]), tokens.long(), logprobs.float()).sum() / answers
             torch.autograd.backward(part)
-            loss += float(part)
+            loss += float(part.detach())
         if leaf.grad is not None:
             torch.autograd.backward(hidden, leaf.grad)
             self._student.collect_gradients()
