@@ -33,17 +33,19 @@ def test_the_laws_are_those_of_llama_cpp_within_its_own_rounding(target_engine: 
 
 def test_token_by_token_with_a_cache_is_the_same_as_at_once(tiny_target: Path) -> None:
     llama = loaded(tiny_target)
-    tokens = torch.randint(1000, (3, 70), generator=torch.Generator().manual_seed(0))  # longer than the cache's first 64
+    length = 70  # the cache has room for 64 at first
+    tokens = torch.randint(1000, (3, length), generator=torch.Generator().manual_seed(0))
     cache = llama.new_cache(3)
     with torch.no_grad():
         at_once = llama.hidden(tokens)
-        one_by_one = torch.cat([llama.hidden(tokens[:, [place]], cache) for place in range(70)], 1)
+        one_by_one = torch.cat([llama.hidden(tokens[:, [place]], cache) for place in range(length)], 1)
     assert torch.allclose(at_once, one_by_one, atol=1e-4)
 
 
 def test_another_architecture_is_refused(tiny_target: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.gguf"
-    other.write_bytes(tiny_target.read_bytes().replace(b"\x05\x00\x00\x00\x00\x00\x00\x00llama", b"\x05\x00\x00\x00\x00\x00\x00\x00mamba", 1))
+    length = (5).to_bytes(8, "little")
+    other.write_bytes(tiny_target.read_bytes().replace(length + b"llama", length + b"mamba", 1))
     with pytest.raises(ModelError, match="'mamba'; expected 'llama'"):
         read_weights(other)
 

@@ -33,7 +33,7 @@ def trainer(tiny_target: Path, objective: Objective = Objective.KL) -> tuple[Stu
 def test_training_lowers_the_loss(tiny_target: Path, text: Text, objective: Objective) -> None:
     _, training = trainer(tiny_target, objective)
     losses = [training.train(text, rows_per_pass=4) for _ in range(12)]
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_the_forward_pass_sees_rounded_weights_and_the_latent_ones_move(tiny_target: Path, text: Text) -> None:

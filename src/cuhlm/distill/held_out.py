@@ -33,7 +33,7 @@ class HeldOut:
             some = slice(start, start + _LOGIT_ROWS)
             drafts, targets = _rows(student, hidden[some]), _rows(self._target, self._target_hidden[some])
             for place, (draft, target) in enumerate(zip(drafts, targets, strict=True), start):
-                count.add(draft, target, place)
+                count.add(draft, target, 0, place)
         return count.result()
 
     def _hidden(self, llama: Llama) -> Tensor:

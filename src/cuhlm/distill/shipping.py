@@ -16,7 +16,7 @@ from cuhlm.experiments.agreement import Agreement, measure_agreement
 Progress = Callable[[int], None]
 
 TEMPERATURES = (0.0, 0.7, 1.0)
-MEASUREMENTS = len(FOUR_BIT) + len(TEMPERATURES)
+MEASUREMENTS = len(FOUR_BIT) + 1
 ANSWER_TOKENS = 64
 _SPEED_TOKENS = 64
 
@@ -70,10 +70,13 @@ class Trial:
     prompts: Sequence[tuple[int, ...]]
     threads: int | None = None
 
-    def agreement(self, path: Path, temperature: float) -> Agreement:
+    def agreements(self, path: Path, temperatures: Sequence[float]) -> list[Agreement]:
         """Of the student at `path`, as it runs."""
         with closing(self._load(path)) as draft:
-            return measure_agreement(draft, self.target, self.prompts, temperature, max_tokens=ANSWER_TOKENS)
+            (agreements,) = measure_agreement(
+                [draft], self.target, self.prompts, temperatures, max_tokens=ANSWER_TOKENS
+            )
+        return agreements
 
     def speeds(self, path: Path) -> tuple[float, float, bool]:
         """Tokens per second of the student at `path` and of the target; whether the student is batch-invariant."""
@@ -111,15 +114,14 @@ def choose_file(paths: Mapping[WeightType, Path], trial: Trial, progress: Progre
     """
     tried = {}
     for kind in FOUR_BIT:
-        tried[kind] = trial.agreement(paths[kind], 1.0).one_minus_tv
+        tried[kind] = trial.agreements(paths[kind], [1.0])[0].one_minus_tv
         progress(len(tried))
     best = max(FOUR_BIT, key=tried.__getitem__)
     for kind in FOUR_BIT:
         if kind is not best:
             paths[kind].unlink()
-    path, agreements = paths[best], []
-    for temperature in TEMPERATURES:
-        agreements.append(trial.agreement(path, temperature))
-        progress(len(tried) + len(agreements))
+    path = paths[best]
+    agreements = trial.agreements(path, TEMPERATURES)
+    progress(MEASUREMENTS)
     speed, target_speed, invariant = trial.speeds(path)
     return Shipped(path, tried, path.stat().st_size / 1e6, invariant, speed, target_speed, agreements)

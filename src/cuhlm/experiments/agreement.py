@@ -1,11 +1,13 @@
 """How often a draft's token stands, by both rules of verification, on the target's own answers (design 2.2, 2.6)."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from cuhlm.engines.base import Advance, Engine
+from cuhlm.errors import ConfigurationError
 from cuhlm.messages import Array, Sampling
 from cuhlm.theory.distributions import distribution
 from cuhlm.theory.quality import total_variation
@@ -40,26 +42,27 @@ class Agreement:
 
 @dataclass(slots=True)
 class AgreementCount:
-    """Adds up positions; made for one temperature and one seed."""
+    """Adds up positions at one temperature."""
 
     temperature: float
-    seed: int = 0
     _overlaps: list[float] = field(default_factory=list)
     _keyed: int = 0
     _same_argmax: int = 0
 
-    def add(self, draft_logits: Array, target_logits: Array, position: int) -> None:
+    def add(self, draft_logits: Array, target_logits: Array, seed: int, position: int) -> None:
         """Count one position.
 
         Args:
-            draft_logits, target_logits: raw, shape (|V|,), float32.
-            position: keys the race.
+            draft_logits: raw, shape (|V|,), float32.
+            target_logits: likewise.
+            seed: keys the race, with
+            position: the token's.
         """
         sampling = Sampling(self.temperature)
         x, y = distribution(draft_logits, sampling), distribution(target_logits, sampling)
         self._overlaps.append(1 - total_variation(x, y))
         self._same_argmax += int(draft_logits.argmax() == target_logits.argmax())
-        race = exponentials(self.seed, position, len(x))
+        race = exponentials(seed, position, len(x))
         with np.errstate(divide="ignore"):  # what has no probability never wins
             self._keyed += int((race / x).argmin() == (race / y).argmin())
 
@@ -78,51 +81,79 @@ class AgreementCount:
 
 
 def measure_agreement(
-    draft: Engine,
+    drafts: Sequence[Engine],
     target: Engine,
     prompts: Sequence[tuple[int, ...]],
-    temperature: float,
+    temperatures: Sequence[float],
     *,
     max_tokens: int,
     seed: int = 0,
     progress: Callable[[int], None] = lambda _: None,
-) -> Agreement:
-    """Let the target answer at `temperature`, and compare the two laws at every position of its answers.
+) -> list[list[Agreement]]:
+    """Let the target answer, and compare its law with each draft's at every position of its answers.
 
     Args:
-        draft: of the pair.
-        target: of the pair; writes the answers.
-        prompts: tokens of each; those that leave no room for an answer in either context are left out.
-        temperature: of the answers and of both laws.
+        drafts: all are measured on the same answers.
+        target: writes the answers.
+        prompts: tokens of each; those that leave no room for an answer in a context are left out.
+        temperatures: each prompt is answered once at each, and compared at the same.
         max_tokens: per answer.
         seed: of draws and races.
         progress: is told the prompts done.
+
+    Returns:
+        per draft, one entry per temperature.
+
+    Raises:
+        ConfigurationError: no prompt is short enough.
     """
-    count = AgreementCount(temperature, seed)
-    room = min(draft.card.context_length, target.card.context_length) - max_tokens
-    for done, prompt in enumerate(prompts):
-        if len(prompt) <= room:
-            _count_answer(draft, target, prompt, count, max_tokens, seed + done)
+    room = min(engine.card.context_length for engine in (*drafts, target)) - max_tokens
+    fitting = [prompt for prompt in prompts if len(prompt) <= room]
+    if not fitting:
+        raise ConfigurationError(
+            f"none of {len(prompts)} prompts leaves room for {max_tokens} tokens; expected one of at most {room}; give "
+            "shorter prompts, or a longer context"
+        )
+    counts = [[AgreementCount(temperature) for temperature in temperatures] for _ in drafts]
+    for done, prompt in enumerate(fitting):
+        with ExitStack() as stack:
+            sequences = [_Reader(engine, prompt, stack) for engine in (target, *drafts)]
+            for number, temperature in enumerate(temperatures):
+                _count_answer(sequences, temperature, [count[number] for count in counts], max_tokens, seed + done)
         progress(done + 1)
-    return count.result()
+    return [[count.result() for count in per_draft] for per_draft in counts]
+
+
+class _Reader:
+    """A model that has read a prompt, and reads on."""
+
+    def __init__(self, engine: Engine, prompt: tuple[int, ...], stack: ExitStack) -> None:
+        self.engine, self._prompt = engine, prompt
+        self._sequence = engine.open()
+        stack.callback(self._sequence.close)
+
+    def logits(self, answer: Sequence[int]) -> Array:
+        """After prompt and answer, shape (|V|,); what was read of another answer is forgotten."""
+        history = [*self._prompt, *answer]
+        if len(self._sequence) >= len(history):
+            self._sequence.drop(len(history) - 1)
+        (logits,) = self.engine.advance([Advance(self._sequence, history[len(self._sequence) :])])
+        row: Array = logits[0]
+        return row
 
 
 def _count_answer(
-    draft: Engine, target: Engine, prompt: tuple[int, ...], count: AgreementCount, max_tokens: int, seed: int
+    readers: Sequence[_Reader], temperature: float, counts: Sequence[AgreementCount], max_tokens: int, seed: int
 ) -> None:
-    vocab_size = min(draft.card.vocab_size, target.card.vocab_size)
-    history = list(prompt)
-    draft_sequence, target_sequence = draft.open(), target.open()
-    try:
-        for _ in range(max_tokens):
-            (draft_logits,) = draft.advance([Advance(draft_sequence, history[len(draft_sequence) :])])
-            (target_logits,) = target.advance([Advance(target_sequence, history[len(target_sequence) :])])
-            draft_row, target_row = draft_logits[0, :vocab_size], target_logits[0, :vocab_size]
-            count.add(draft_row, target_row, len(history))
-            law = distribution(target_row, Sampling(count.temperature))
-            history.append(draw(law, uniform(seed, len(history), Purpose.TARGET)).token)
-            if history[-1] in target.tokenizer.end_tokens:
-                return
-    finally:
-        draft_sequence.close()
-        target_sequence.close()
+    """One answer of the first reader, the target, with every position counted for each of the others."""
+    target, *drafts = readers
+    vocab_size = min(reader.engine.card.vocab_size for reader in readers)
+    answer: list[int] = []
+    while len(answer) < max_tokens:
+        target_logits = target.logits(answer)[:vocab_size]
+        for draft, count in zip(drafts, counts, strict=True):
+            count.add(draft.logits(answer)[:vocab_size], target_logits, seed, len(answer))
+        law = distribution(target_logits, Sampling(temperature))
+        answer.append(draw(law, uniform(seed, len(answer), Purpose.TARGET)).token)
+        if answer[-1] in target.engine.tokenizer.end_tokens:
+            return
