@@ -34,7 +34,8 @@ class Corpus:
             folder: of the run.
             target: writes.
             turns: of its chat template.
-            prompts: tokens of each, without the template's; those that fill more than half of what it leaves of a row are left out.
+            prompts: tokens of each, without the template's. Those are left out that fill more than half of what the
+                template leaves of a row.
 
         Raises:
             ConfigurationError: too few prompts are left.
