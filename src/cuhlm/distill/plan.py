@@ -111,26 +111,30 @@ class Plan:
     training: Training
 
 
-def keep_plan(plan: Plan, folder: Path) -> None:
-    """Write `plan` into `folder`, or check that it is the one that is there; only `tokens` may differ.
+def check_plan(plan: Plan, folder: Path) -> None:
+    """Make `folder`, or check that what it holds is this run; only `tokens` may differ.
 
     Raises:
-        ConfigurationError: the folder holds another run, or cannot be written.
+        ConfigurationError: the folder holds another run, or cannot be made.
     """
     path = folder / _FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if path.exists():
             _check_same(plan, json.loads(path.read_text(encoding="utf-8")), folder)
-        path.write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(
-            f"{folder} cannot be written ({error.strerror}); expected a folder; give another --out"
+            f"{folder} cannot be used ({error.strerror}); expected a folder; give another --out"
         ) from error
     except ValueError as error:
         raise ConfigurationError(
             f"{path} is no plan of a distillation ({error}); expected one that cuhlm distill wrote; give another --out"
         ) from error
+
+
+def keep_plan(plan: Plan, folder: Path) -> None:
+    """Write `plan` into `folder`, for `check_plan` of a later run."""
+    (folder / _FILE).write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
 
 
 def _check_same(plan: Plan, kept: Any, folder: Path) -> None:

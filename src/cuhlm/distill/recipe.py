@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cuhlm.distill.plan import Plan, Training, keep_plan
+from cuhlm.distill.plan import Plan, Training, check_plan, keep_plan
 from cuhlm.engines.fingerprints import file_fingerprint
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.errors import ConfigurationError
@@ -79,12 +79,14 @@ def distill(recipe: Recipe, folder: Path, listener: "Listener", *, threads: int 
     _check_layers(recipe, target.shape.layers, start.shape.layers if start else None)
     if threads is not None:
         torch.set_num_threads(threads)
+    plan = _plan(recipe)
     context = 2 * training.length + _ANSWER_ROOM
     with closing(LlamaCppEngine.load(recipe.target, context_length=context, threads=threads)) as engine:
-        keep_plan(_plan(recipe), folder)
+        check_plan(plan, folder)
         tokenizer = engine.tokenizer
         prompts = [tuple(tokenizer.tokenize(text)) for text in recipe.prompts]
         run = Distillation(training, folder, target, TurnTokens.of(tokenizer), prompts, listener)
+        keep_plan(plan, folder)  # not before: a run that was refused must not stand in the way of the next
         weights = run.run(start)
         listener.begins("measuring the files", MEASUREMENTS)
         held_out = [encode_prompt(tokenizer, recipe.prompts[place]) for place in run.corpus.held_out_places]
