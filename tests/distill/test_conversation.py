@@ -43,6 +43,25 @@ def test_the_turns_of_a_real_template_are_what_it_renders(target_engine: LlamaCp
     assert rendered == [*turns.opening, *tokenizer.tokenize("Name three fruits."), *turns.to_answer]
 
 
+class Starting:
+    """A tokenizer that puts a start token, 100, before any text."""
+
+    end_tokens = frozenset({50})
+
+    def tokenize(self, text: str) -> list[int]:
+        return [100, *map(ord, text)]
+
+    def render_chat(self, messages: list[tuple[str, str]]) -> str:
+        return "".join(f"{role[0]}{content}2" for role, content in messages) + "a"
+
+
+def test_a_start_token_comes_once_at_the_start() -> None:
+    turns = TurnTokens.of(Starting())
+    assert turns.opening == (100, ord("u"))
+    assert turns.to_answer == (ord("2"), ord("a"))
+    assert turns.to_user == (ord("2"), ord("u"))
+
+
 class Shouting:
     """A tokenizer whose template changes what is said."""
 

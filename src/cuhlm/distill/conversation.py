@@ -55,8 +55,18 @@ class TurnTokens:
                 f"the target's chat template treats the last user message differently ({closing!r} after it, "
                 f"{to_answer!r} before); expected one that marks all turns alike; distil from a chat model"
             )
-        start, *tokens = (tuple(tokenizer.tokenize(part)) for part in (opening, to_answer, to_user))
-        return cls(start, tokens[0], tokens[1], frozenset(tokenizer.end_tokens))
+        return cls(
+            tuple(tokenizer.tokenize(opening)),
+            continued(tokenizer, to_answer),
+            continued(tokenizer, to_user),
+            frozenset(tokenizer.end_tokens),
+        )
+
+
+def continued(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
+    """The tokens of `text` inside of a conversation: without the start token that some models want before any text."""
+    start, tokens = tokenizer.tokenize(""), tokenizer.tokenize(text)
+    return tuple(tokens[len(start) :] if tokens[: len(start)] == start else tokens)
 
 
 class Conversation:

@@ -68,7 +68,7 @@ def distill(recipe: Recipe, folder: Path, listener: "Listener", *, threads: int 
     _check_extra()
     import torch  # noqa: PLC0415 - an optional extra
 
-    from cuhlm.distill.conversation import TurnTokens  # noqa: PLC0415
+    from cuhlm.distill.conversation import TurnTokens, continued  # noqa: PLC0415
     from cuhlm.distill.distillation import Distillation  # noqa: PLC0415
     from cuhlm.distill.gguf_weights import read_weights  # noqa: PLC0415
     from cuhlm.distill.model_card import model_card  # noqa: PLC0415
@@ -84,7 +84,7 @@ def distill(recipe: Recipe, folder: Path, listener: "Listener", *, threads: int 
     with closing(LlamaCppEngine.load(recipe.target, context_length=context, threads=threads)) as engine:
         check_plan(plan, folder)
         tokenizer = engine.tokenizer
-        prompts = [tuple(tokenizer.tokenize(text)) for text in recipe.prompts]
+        prompts = [continued(tokenizer, text) for text in recipe.prompts]
         run = Distillation(training, folder, target, TurnTokens.of(tokenizer), prompts, listener)
         keep_plan(plan, folder)  # not before: a run that was refused must not stand in the way of the next
         weights = run.run(start)
