@@ -28,7 +28,7 @@ def refused(*arguments: str) -> str:
     return result.stderr
 
 
-@pytest.mark.parametrize("command", [(), ("demo",), ("generate",), ("verifier",), ("calibrate",), ("describe",)])
+@pytest.mark.parametrize("command", [(), ("demo",), ("generate",), ("verifier",), ("calibrate",), ("distill",), ("describe",)])
 def test_every_command_has_help(command: tuple[str, ...]) -> None:
     result = cuhlm(*command, "--help")
     assert result.returncode == 0
@@ -49,6 +49,7 @@ def test_every_command_has_help(command: tuple[str, ...]) -> None:
         (("generate", "hi", "--target", "a", "--verifier", "b:1"), "expected one"),
         (("verifier", "--model", "smollm2-135m", "--listen", "0.0.0.0:0"), "open to the network and no token is set"),
         (("verifier", "--model", "smollm2-135m", "--tls-cert", "a.pem"), "expected both or neither"),
+        (("distill", "--layers", "4", "--prompts", "nowhere.jsonl", "--out", "d"), "nowhere.jsonl cannot be read"),
         (("calibrate", "--prompts", "nowhere.jsonl", "--out", "p.json"), "nowhere.jsonl cannot be read"),
         (("demo", "--channel", "tin-can"), "the channel 'tin-can' is unknown"),
         (("demo", "--compute", "abacus"), "the compute table 'abacus' is unknown"),

@@ -70,7 +70,7 @@ class Student:
 
 
 def _is_matrix(tensor: Tensor) -> bool:
-    return tensor.dim() == 2
+    return len(tensor.shape) == 2
 
 
 def _latent(tensor: Tensor, generator: torch.Generator) -> Tensor:
