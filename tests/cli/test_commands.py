@@ -28,7 +28,9 @@ def refused(*arguments: str) -> str:
     return result.stderr
 
 
-@pytest.mark.parametrize("command", [(), ("demo",), ("generate",), ("verifier",), ("calibrate",), ("distill",), ("describe",)])
+@pytest.mark.parametrize(
+    "command", [(), ("demo",), ("generate",), ("verifier",), ("calibrate",), ("distill",), ("describe",)]
+)
 def test_every_command_has_help(command: tuple[str, ...]) -> None:
     result = cuhlm(*command, "--help")
     assert result.returncode == 0
