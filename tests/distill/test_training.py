@@ -29,7 +29,7 @@ def trainer(tiny_target: Path, objective: Objective = Objective.KL) -> tuple[Stu
     return student, Trainer(student, Schedule(3e-3, 2, 20), objective)
 
 
-@pytest.mark.parametrize("objective", list(Objective))
+@pytest.mark.parametrize("objective", [Objective.KL, Objective.TV])
 def test_training_lowers_the_loss(tiny_target: Path, text: Text, objective: Objective) -> None:
     _, training = trainer(tiny_target, objective)
     losses = [training.train(text, rows_per_pass=4) for _ in range(12)]
@@ -72,6 +72,11 @@ def test_a_run_that_stopped_goes_on_to_the_same_student(tiny_target: Path, text:
     assert second.step == 4
     for name, tensor in whole.latent.items():
         assert torch.equal(tensor, resumed.latent[name])
+
+
+def test_kl_leads_and_tv_follows() -> None:
+    assert [Objective.KL_THEN_TV.at(step, 10) for step in (0, 4, 5, 9)] == [*[Objective.KL] * 2, *[Objective.TV] * 2]
+    assert Objective.KL.at(9, 10) is Objective.KL
 
 
 def test_the_learning_rate_rises_then_falls_to_a_tenth() -> None:

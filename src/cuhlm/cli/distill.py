@@ -32,7 +32,9 @@ def distill(
         int,
         typer.Option("--passes", min=1, help="Texts trained on for each one written.", rich_help_panel=TRAINING),
     ] = 2,
-    loss: Annotated[str, typer.Option("--loss", help="kl or tv.", rich_help_panel=TRAINING)] = "kl",
+    loss: Annotated[
+        str, typer.Option("--loss", help="kl, tv, or kl-tv, one after the other.", rich_help_panel=TRAINING)
+    ] = "kl-tv",
     learning_rate: Annotated[
         float, typer.Option("--learning-rate", help="At its highest.", rich_help_panel=TRAINING)
     ] = 6e-4,

@@ -31,6 +31,7 @@ from cuhlm.distill.text import Text
 from cuhlm.distill.training import Schedule, Trainer
 
 _CHOICE_ROWS = 6  # of text that layers are chosen on: about 700 answer tokens
+_ROWS_PER_PASS = {"cpu": 2, "cuda": 64}  # gradients of several passes make a step; fewer rows stay in a CPU's caches
 _SAVE_EVERY = 16  # steps; a checkpoint is three times the student in float32
 
 
@@ -116,7 +117,7 @@ class Distillation:
         checkpoint = self._folder / "checkpoint.pt"
         if checkpoint.exists():
             trainer.load(checkpoint)
-        if not self.history.measurements:
+        if not self._is_measured(trainer.step):
             self._measure(held_out, student, trainer.step)
         while trainer.step < self._training.steps:
             self._round(trainer, checkpoint)
@@ -140,12 +141,16 @@ class Distillation:
         texts = self.corpus.steps(number)
         try:
             for step in range(first, self._training.steps_per_round):
-                loss = trainer.train(texts.step(step), rows_per_pass=self._training.rows_per_pass)
+                loss = trainer.train(texts.step(step), rows_per_pass=_ROWS_PER_PASS[self._device.type])
                 self._listener.trained(trainer.step, self._training.steps, loss)
                 if trainer.step % _SAVE_EVERY == 0:
                     trainer.save(checkpoint)
         finally:
             trainer.save(checkpoint)
+
+    def _is_measured(self, steps: int) -> bool:
+        measurements = self.history.measurements
+        return bool(measurements) and measurements[-1].tokens == steps * self._training.tokens_per_step
 
     def _round_text(self, number: int) -> Text:
         name = f"text {number + 1} of {self._training.rounds}"

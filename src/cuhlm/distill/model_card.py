@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from cuhlm.distill.history import Measurement
-from cuhlm.distill.plan import Training
+from cuhlm.distill.plan import Objective, Training
 from cuhlm.distill.shipping import ANSWER_TOKENS, Shipped
 from cuhlm.experiments.agreement import Agreement
 
+_LOSS = {Objective.KL: "KL", Objective.TV: "TV", Objective.KL_THEN_TV: "KL, in the second half TV,"}
 _MEASURED_ROWS = 12  # of the training's own table
 
 
@@ -76,7 +77,7 @@ def _as_it_was_trained(
     return [
         f"{last.tokens} tokens (a text counts each time it is used) in {last.seconds / 3600:.2f} hours on {machine}: "
         f"the target's own conversations at temperatures {temperatures}, half of them begun by other prompts of "
-        f"`{prompts_name}`, half by itself. Loss: {training.objective.upper()} to the target's law at the answers' "
+        f"`{prompts_name}`, half by itself. Loss: {_LOSS[training.objective]} to the target's law at the answers' "
         "positions. Weights are rounded to Q4_0 in every forward pass, straight-through; embedding and head are "
         f"frozen. AdamW, learning rate {training.learning_rate:g} falling as a cosine, {training.tokens_per_step} "
         f"tokens a step, seed {training.seed}. On the held-out answers, before the files were written:",

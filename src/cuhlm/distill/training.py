@@ -42,7 +42,7 @@ class Trainer:
 
     def __init__(self, student: Student, schedule: Schedule, objective: Objective) -> None:
         """Begin at step 0; the student is trained in place."""
-        self._student, self._schedule, self._loss = student, schedule, LOSSES[objective]
+        self._student, self._schedule, self._objective = student, schedule, objective
         self._parameters = list(student.latent.values())
         self._optimiser = torch.optim.AdamW(
             self._parameters, lr=schedule.peak, betas=(0.9, 0.95), weight_decay=0.0, fused=True
@@ -87,12 +87,12 @@ class Trainer:
         llama = self._student.llama
         hidden = llama.hidden(text.tokens[:, :-1].to(llama.embedding.device))[text.is_answer]
         leaf = hidden.detach().requires_grad_()
-        loss = 0.0
+        distance, loss = LOSSES[self._objective.at(self.step, self._schedule.steps)], 0.0
         top_tokens, top_logprobs = text.top_tokens[text.is_answer], text.top_logprobs[text.is_answer]
         for start in range(0, len(leaf), _LOGIT_ROWS):
             some = slice(start, start + _LOGIT_ROWS)
             tokens, logprobs = (kept[some].to(leaf.device) for kept in (top_tokens, top_logprobs))
-            part = self._loss(llama.logits(leaf[some]), tokens.long(), logprobs.float()).sum() / answers
+            part = distance(llama.logits(leaf[some]), tokens.long(), logprobs.float()).sum() / answers
             torch.autograd.backward(part)
             loss += float(part.detach())
         if leaf.grad is not None:
