@@ -54,7 +54,7 @@ class _Shown:
         self._part = progress.add_task("loading", total=None)
 
     def begins(self, work: str, total: int) -> None:
-        self._progress.reset(self._part, description=work, total=total)
+        self._progress.reset(self._part, description=work, total=total, visible=True)
 
     def done(self, units: int) -> None:
         self._progress.update(self._part, completed=units)

@@ -73,6 +73,15 @@ def layer_name(layer: int, part: str) -> str:
     return f"blk.{layer}.{part}.weight"
 
 
+def read_shape(path: Path) -> Shape:
+    """The numbers of a Llama, without its weights.
+
+    Raises:
+        ModelError: the file is no GGUF file, or holds another architecture.
+    """
+    return _shape(path, _open(path))
+
+
 def read_weights(path: Path) -> Weights:
     """Read and dequantise all weights of a Llama.
 

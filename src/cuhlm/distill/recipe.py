@@ -70,13 +70,12 @@ def distill(recipe: Recipe, folder: Path, listener: "Listener", *, threads: int 
 
     from cuhlm.distill.conversation import TurnTokens, continued  # noqa: PLC0415
     from cuhlm.distill.distillation import Distillation  # noqa: PLC0415
-    from cuhlm.distill.gguf_weights import read_weights  # noqa: PLC0415
+    from cuhlm.distill.gguf_weights import read_shape, read_weights  # noqa: PLC0415
     from cuhlm.distill.model_card import model_card  # noqa: PLC0415
     from cuhlm.distill.shipping import MEASUREMENTS, Trial, choose_file, write_files  # noqa: PLC0415
 
-    training, target = recipe.training, read_weights(recipe.target)
-    start = read_weights(recipe.start) if recipe.start else None
-    _check_layers(recipe, target.shape.layers, start.shape.layers if start else None)
+    training = recipe.training
+    _check_layers(recipe, read_shape(recipe.target).layers, read_shape(recipe.start).layers if recipe.start else None)
     if threads is not None:
         torch.set_num_threads(threads)
     plan = _plan(recipe)
@@ -84,6 +83,7 @@ def distill(recipe: Recipe, folder: Path, listener: "Listener", *, threads: int 
     with closing(LlamaCppEngine.load(recipe.target, context_length=context, threads=threads)) as engine:
         check_plan(plan, folder)
         tokenizer = engine.tokenizer
+        target, start = read_weights(recipe.target), read_weights(recipe.start) if recipe.start else None
         prompts = [continued(tokenizer, text) for text in recipe.prompts]
         run = Distillation(training, folder, target, TurnTokens.of(tokenizer), prompts, listener)
         keep_plan(plan, folder)  # not before: a run that was refused must not stand in the way of the next
@@ -142,4 +142,4 @@ def _machine(threads: int) -> str:
 
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
-    return f"{platform.processor() or platform.machine()}, {threads} threads"
+    return f"{platform.processor() or platform.machine()} ({threads} of its cores)"
