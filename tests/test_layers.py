@@ -12,6 +12,7 @@ ROOT = Path(cuhlm.__file__).parent
 # Each layer may import from itself and from those below. `cli → … → errors`, top to bottom.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli", "__main__"}),
+    frozenset({"distill"}),
     frozenset({"experiments"}),
     frozenset({"device", "verifier"}),
     frozenset({"link"}),

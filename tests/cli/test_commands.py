@@ -32,9 +32,11 @@ PROMPTS = str(Path(__file__).parent / "prompts.jsonl")
 CALIBRATE = ("calibrate", "--prompts", PROMPTS, "--out", "p.json")
 
 
-@pytest.mark.parametrize("command", [(), ("demo",), ("generate",), ("verifier",), ("calibrate",), ("describe",)])
-def test_every_command_has_help(command: tuple[str, ...]) -> None:
-    result = cuhlm(*command, "--help")
+@pytest.mark.parametrize(
+    "command", ["", "demo", "generate", "verifier", "calibrate", "experiment", "distill", "describe"]
+)
+def test_every_command_has_help(command: str) -> None:
+    result = cuhlm(*command.split(), "--help")
     assert result.returncode == 0
     assert "Usage" in result.stdout
 
@@ -57,6 +59,7 @@ def test_every_command_has_help(command: tuple[str, ...]) -> None:
         (("generate", "hi", "--target", "smollm2-135m", "--trace", "no/where"), "the trace no/where cannot be written"),
         (("verifier", "--model", "smollm2-135m", "--listen", "127.0.0.1:99999"), "with a port from 0 to 65535"),
         (("verifier", "--model", "smollm2-135m", "--listen", "127.0.0.1:abc"), "expected HOST:PORT"),
+        (("distill", "--layers", "4", "--prompts", "nowhere.jsonl", "--out", "d"), "nowhere.jsonl cannot be read"),
         (("calibrate", "--prompts", "nowhere.jsonl", "--out", "p.json"), "nowhere.jsonl cannot be read"),
         ((*CALIBRATE, "--distortion", "-1"), "the distortion bound is -1.0; expected 0 or more"),
         ((*CALIBRATE, "--distortion", "nan"), "the distortion bound is nan; expected 0 or more"),

@@ -9,6 +9,7 @@ import typer
 from cuhlm.cli.calibrate import calibrate
 from cuhlm.cli.demo import demo
 from cuhlm.cli.describe import describe
+from cuhlm.cli.distill import distill
 from cuhlm.cli.experiment import experiment
 from cuhlm.cli.generate import generate
 from cuhlm.cli.verifier import verifier
@@ -23,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, generate, verifier, calibrate, experiment, describe):
+for command in (demo, generate, verifier, calibrate, experiment, distill, describe):
     app.command()(command)
 
 

@@ -1,0 +1,103 @@
+"""Runs a distillation with its progress shown, and prints what came out."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from cuhlm.distill.history import Measurement
+from cuhlm.distill.plan import Training
+from cuhlm.distill.recipe import Recipe, distill
+from cuhlm.distill.shipping import Shipped
+from cuhlm.engines.locate import locate
+from cuhlm.experiments.prompts import read_prompts
+from cuhlm.records import json_values
+
+
+def run_distillation(
+    target: str,
+    start: str | None,
+    prompts: Path,
+    training: Training,
+    out: Path,
+    *,
+    name: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Distil into `out`, and print how near the draft came."""
+    console = Console(highlight=False, stderr=as_json)
+    recipe = Recipe(
+        target=locate(target),
+        start=locate(start) if start else None,
+        prompts=[prompt.text for prompt in read_prompts(prompts)],
+        prompts_name=prompts.name,
+        name=name,
+        training=training,
+    )
+    with _progress(console) as progress:
+        shipped = distill(recipe, out, _Shown(progress), threads=threads)
+    if as_json:
+        print(json.dumps(json_values(shipped.as_json()), indent=1))
+    else:
+        console.print(_table(shipped), f"written to {out}: {shipped.path.name}, its card README.md", sep="\n")
+
+
+class _Shown:
+    """A `distill.distillation.Listener` on a progress display: the whole run, and the part at work."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._run: TaskID | None = None
+        self._part = progress.add_task("loading", total=None)
+
+    def begins(self, work: str, total: int) -> None:
+        self._progress.reset(self._part, description=work, total=total, visible=True)
+
+    def done(self, units: int) -> None:
+        self._progress.update(self._part, completed=units)
+
+    def trained(self, steps: int, total: int, loss: float) -> None:
+        if self._run is None:
+            self._run = self._progress.add_task("training", total=total - steps + 1)
+            self._progress.update(self._part, visible=False)
+        self._progress.update(self._run, advance=1, description=f"step {steps} of {total}, loss {loss:.3f}")
+
+    def measured(self, measurement: Measurement) -> None:
+        numbers = "   ".join(
+            f"T = {each.temperature:g}: 1 − TV {each.one_minus_tv:.3f}, keyed {each.keyed:.3f}"
+            for each in measurement.agreements
+        )
+        n = measurement.agreements[0].positions
+        self._progress.console.print(f"{measurement.tokens:>10} tokens   {numbers}   (n = {n}, held out)")
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def _table(shipped: Shipped) -> Table:
+    title = (
+        f"{shipped.path.name}: {shipped.megabytes:.1f} MB, {shipped.tokens_per_second:.0f} tokens/s "
+        f"(target {shipped.target_tokens_per_second:.0f})"
+    )
+    table = Table("T", "1 − TV", "keyed", "same argmax", "n", title=title, title_justify="left", header_style="bold")
+    for each in shipped.agreements:
+        table.add_row(
+            f"{each.temperature:g}",
+            f"{each.one_minus_tv:.3f} ± {each.error:.3f}",
+            f"{each.keyed:.3f}",
+            f"{each.same_argmax:.3f}",
+            str(each.positions),
+        )
+    return table

@@ -1,0 +1,145 @@
+"""From files to files: a target and prompts in, a draft and its model card out."""
+
+import hashlib
+import platform
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cuhlm.distill.plan import Plan, Training, check_plan, keep_plan
+from cuhlm.engines.fingerprints import file_fingerprint
+from cuhlm.engines.llama_cpp import LlamaCppEngine
+from cuhlm.errors import ConfigurationError
+from cuhlm.experiments.prompts import encode_prompt
+
+if TYPE_CHECKING:
+    from cuhlm.distill.distillation import Listener
+    from cuhlm.distill.shipping import Shipped
+
+_EXTRA = ("torch", "gguf")
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+_ANSWER_ROOM = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to distil.
+
+    Attributes:
+        target: its GGUF file.
+        start: a student's, to go on from; None takes layers of the target.
+        prompts: texts.
+        prompts_name: their file's, for the card.
+        name: of the student and of its files.
+        training: the numbers.
+    """
+
+    target: Path
+    start: Path | None
+    prompts: Sequence[str]
+    prompts_name: str
+    name: str
+    training: Training
+
+    def __post_init__(self) -> None:
+        if not self.name or not set(self.name) <= _NAME_CHARACTERS:
+            raise ConfigurationError(
+                f"the name {self.name!r} cannot name a file; expected letters, digits, '.', '_' and '-'; give another"
+            )
+
+
+def distill(recipe: Recipe, folder: Path, listener: "Listener", *, threads: int | None = None) -> "Shipped":
+    """Train a student and write it into `folder`; goes on where an earlier call stopped.
+
+    Args:
+        recipe: what to distil.
+        folder: of the run; its own, or new.
+        listener: is told how it goes.
+        threads: of training and of llama.cpp; None takes one per usable core.
+
+    Raises:
+        ConfigurationError: a number is out of range, the extra `train` is not installed, or the folder holds another
+            run.
+        ModelError: the target, or the student to go on from, cannot be read or trained.
+    """
+    _check_extra()
+    import torch  # noqa: PLC0415 - an optional extra
+
+    from cuhlm.distill.conversation import TurnTokens, continued  # noqa: PLC0415
+    from cuhlm.distill.distillation import Distillation  # noqa: PLC0415
+    from cuhlm.distill.gguf_weights import read_shape, read_weights  # noqa: PLC0415
+    from cuhlm.distill.model_card import model_card  # noqa: PLC0415
+    from cuhlm.distill.shipping import MEASUREMENTS, Trial, choose_file, write_files  # noqa: PLC0415
+
+    training = recipe.training
+    _check_layers(recipe, read_shape(recipe.target).layers, read_shape(recipe.start).layers if recipe.start else None)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    plan = _plan(recipe)
+    context = 2 * training.length + _ANSWER_ROOM
+    with closing(LlamaCppEngine.load(recipe.target, context_length=context, threads=threads)) as engine:
+        check_plan(plan, folder)
+        tokenizer = engine.tokenizer
+        target, start = read_weights(recipe.target), read_weights(recipe.start) if recipe.start else None
+        prompts = [continued(tokenizer, text) for text in recipe.prompts]
+        run = Distillation(training, folder, target, TurnTokens.of(tokenizer), prompts, listener)
+        keep_plan(plan, folder)  # not before: a run that was refused must not stand in the way of the next
+        weights = run.run(start)
+        listener.begins("measuring the files", MEASUREMENTS)
+        held_out = [encode_prompt(tokenizer, recipe.prompts[place]) for place in run.corpus.held_out_places]
+        paths = write_files(weights, folder, target=recipe.target, name=recipe.name)
+        shipped = choose_file(paths, Trial(engine, held_out, threads), listener.done)
+        card = model_card(
+            training,
+            shipped,
+            run.history.measurements,
+            prompts_name=recipe.prompts_name,
+            target_name=engine.card.name,
+            origin=_origin(recipe, run.layers),
+            machine=_machine(torch.get_num_threads()),
+        )
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    return shipped
+
+
+def _check_extra() -> None:
+    for package in _EXTRA:
+        if find_spec(package) is None:
+            raise ConfigurationError(
+                f'distilling needs {package}; expected it to be installed; run: pip install "cuhlm[train]"'
+            )
+
+
+def _check_layers(recipe: Recipe, available: int, start: int | None) -> None:
+    layers = recipe.training.layers
+    if start is not None and start != layers:
+        raise ConfigurationError(
+            f"{recipe.start} has {start} layers, and --layers says {layers}; expected the same; change one of them"
+        )
+    if layers > available:
+        raise ConfigurationError(
+            f"--layers is {layers}; expected at most the target's {available}, and fewer to be of use; choose less"
+        )
+
+
+def _plan(recipe: Recipe) -> Plan:
+    prompts = hashlib.sha256("\0".join(recipe.prompts).encode()).hexdigest()
+    start = file_fingerprint(recipe.start) if recipe.start else ""
+    return Plan(file_fingerprint(recipe.target), start, prompts, recipe.training)
+
+
+def _origin(recipe: Recipe, layers: Sequence[int]) -> str:
+    if recipe.start:
+        return f"begun from `{recipe.start.name}`"
+    return f"begun as the target's layers {', '.join(map(str, layers))} (counted from 0)"
+
+
+def _machine(threads: int) -> str:
+    import torch  # noqa: PLC0415
+
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    return f"{platform.processor() or platform.machine()} ({threads} of its cores)"

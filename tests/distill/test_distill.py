@@ -1,0 +1,116 @@
+"""The whole command, on a tiny target."""
+
+import contextlib
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cuhlm.cli import app
+from cuhlm.engines.llama_cpp import LlamaCppEngine
+from cuhlm.engines.locate import BUILT_IN_TARGET
+from cuhlm.errors import ConfigurationError, CuhlmError
+
+DOCS = (Path(__file__).parents[2] / "docs" / "distill.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^    cuhlm (distill .*)$", DOCS, re.MULTILINE)
+SMALL = ["--length", "96", "--rows", "8", "--batch", "4", "--held-out", "2", "--passes", "1", "--threads", "1"]
+ROUND_TOKENS = 8 * 96
+
+
+def distil(command: str | list[str], *extra: str) -> dict[str, object]:
+    """What the command prints; of an option that is given twice, the second counts."""
+    arguments = shlex.split(command) if isinstance(command, str) else command
+    result = CliRunner().invoke(app, [*arguments, *SMALL, "--json", *extra])
+    if isinstance(result.exception, CuhlmError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    numbers: dict[str, object] = json.loads(result.stdout)
+    return numbers
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_target: Path, prompt_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the names in docs/distill.md mean something."""
+    folder = tmp_path_factory.mktemp("docs")
+    (folder / "large.gguf").symlink_to(tiny_target)
+    (folder / "prompts.jsonl").symlink_to(prompt_file)
+    with contextlib.chdir(folder):
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Path:
+    """The folder of the first command of the docs, done with two rounds of two layers."""
+    numbers = distil(COMMANDS[0], "--layers", "2", "--tokens", str(2 * ROUND_TOKENS))
+    assert set(numbers) >= {"agreements", "tokens_per_second", "one_minus_tv_by_type"}
+    return folder / "draft"
+
+
+def test_it_leaves_a_draft_that_llama_cpp_runs(run: Path, tiny_target: Path) -> None:
+    files = sorted(path.name for path in run.glob("*.gguf"))
+    assert files[0] == "draft-f16.gguf"
+    assert re.fullmatch(r"draft-q4_[01]\.gguf", files[1])
+    assert len(files) == 2
+    target = LlamaCppEngine.load(tiny_target, context_length=64, threads=1)
+    draft = LlamaCppEngine.load(run / files[1], context_length=64, threads=1)
+    assert draft.card.name == "draft"
+    assert draft.card.vocab_fingerprint == target.card.vocab_fingerprint
+    assert draft.tokenizer.render_chat([("user", "Hi")]) == target.tokenizer.render_chat([("user", "Hi")])
+    draft.close()
+    target.close()
+
+
+def test_the_card_says_what_was_measured(run: Path) -> None:
+    card = (run / "README.md").read_text(encoding="utf-8")
+    assert "# draft-q4_" in card
+    assert "| T | 1 − TV | keyed | same argmax | n |" in card
+    assert f"\n{2 * ROUND_TOKENS} tokens" in card
+    layers = json.loads((run / "layers.json").read_text())
+    assert f"the target's layers {layers[0]}, {layers[1]} (counted from 0)" in card
+
+
+def test_the_same_command_with_more_tokens_trains_on(run: Path) -> None:
+    history = run / "history.jsonl"
+    tokens = [json.loads(line)["tokens"] for line in history.read_text().splitlines()]
+    assert tokens == [0, ROUND_TOKENS, 2 * ROUND_TOKENS]
+    distil(COMMANDS[1], "--layers", "2", "--tokens", str(3 * ROUND_TOKENS))
+    assert [json.loads(line)["tokens"] for line in history.read_text().splitlines()] == [*tokens, 3 * ROUND_TOKENS]
+
+
+def test_another_run_in_the_same_folder_is_refused(run: Path) -> None:
+    with pytest.raises(ConfigurationError, match="layers 2, not 3"):
+        distil(COMMANDS[0], "--layers", "3", "--tokens", str(3 * ROUND_TOKENS))
+
+
+def test_it_goes_on_from_a_draft(run: Path) -> None:
+    start = ["--start", str(run / "draft-f16.gguf"), "--target", "large.gguf", "--layers", "2"]
+    distil(COMMANDS[2], *start, "--tokens", str(ROUND_TOKENS))
+    assert "begun from `draft-f16.gguf`" in (run.parent / "better" / "README.md").read_text(encoding="utf-8")
+    assert not (run.parent / "better" / "layers.json").exists()
+
+
+def test_all_commands_of_the_docs_were_run() -> None:
+    assert len(COMMANDS) == 3
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--layers", "9"], "at most the target's 4"),
+        (["--loss", "l2"], "--loss is 'l2'"),
+        (["--name", "../x"], "cannot name a file"),
+        (["--tokens", "100", "--held-out", "4"], "to be held out"),
+        (["--length", "20"], "make rows longer"),
+        (["--batch", "3"], "divisor"),
+        (["--start", BUILT_IN_TARGET], "30 layers, and --layers says 2"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(folder: Path, extra: list[str], message: str) -> None:
+    with pytest.raises(CuhlmError) as error:
+        distil(COMMANDS[0], "--layers", "2", "--out", "mistaken", *extra)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
