@@ -30,15 +30,20 @@ from cuhlm.wire import verifier_pb2 as pb
 from cuhlm.wire.convert import block_from_wire, block_to_wire, verdict_from_wire, verdict_to_wire
 
 
-@pytest.mark.parametrize(("seed", "fate"), [(4, Fate.ACCEPTED), (5, Fate.RESAMPLED)])  # β = 0 and β = 0.996
+@pytest.mark.parametrize("fate", [Fate.ACCEPTED, Fate.RESAMPLED])
 def test_one_token_goes_from_the_draft_model_to_the_targets_verdict_and_back(
-    seed: int, fate: Fate, draft_engine: LlamaCppEngine, target_engine: LlamaCppEngine
+    fate: Fate, draft_engine: LlamaCppEngine, target_engine: LlamaCppEngine
 ) -> None:
     profile = load_profile(DRAFT_PROFILE)
     settings = settings_for(find_method("cu-hlm"), profile, threshold=0.0)  # u is never 0: the token is transmitted
     sampling, vocab_size = Sampling(temperature=0.7), draft_engine.card.vocab_size
     prompt = encode_prompt(draft_engine.tokenizer, "Why is the sky blue?")
     watch, codec = Stopwatch(lambda: 0.0), FixedWidthCodec()
+
+    # The device itself over the in-process link; what follows must end at the same token and the same record.
+    requests = (Request(prompt, sampling, seed) for seed in range(50))
+    records = ((each.seed, _first_record(draft_engine, target_engine, settings, each)) for each in requests)
+    seed, record = next(found for found in records if found[1].fate is fate)
 
     # engine → drafting: logits, x, and d drawn from it
     drafting = Drafting(draft_engine.open(), sampling, seed, vocab_size)
@@ -96,12 +101,10 @@ def test_one_token_goes_from_the_draft_model_to_the_targets_verdict_and_back(
     assert session.length == len(prompt) + 1
     assert y[stands] > 0
 
-    # The whole path, walked by the device itself over the in-process link, ends at the same token and the same record.
     drafting.close()
     target.close()
-    record = _first_record(draft_engine, target_engine, settings, Request(prompt, sampling, seed))
     assert (record.position, record.token, record.draft_token) == (len(prompt), stands, proposal.token)
-    assert record.fate is fate is (Fate.ACCEPTED if returned.token is None else Fate.RESAMPLED)
+    assert record.fate is (Fate.ACCEPTED if returned.token is None else Fate.RESAMPLED)
     assert (record.u, record.k, record.payload_bits) == (u, offer.k, offer.payloads[0].bits)
     assert (record.beta, record.transmitted, record.target_passes) == (verdict.betas[0], True, 1)
 

@@ -4,7 +4,10 @@ One sequence at a time and one thread per model. Sequences that share a forward 
 stage times of a trace would no longer be those of one user's tokens. Several processes do not disturb them.
 """
 
+import multiprocessing
+import os
 import signal
+import threading
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,8 +29,16 @@ from cuhlm.verifier.host import Verifier
 
 
 def begin() -> None:
-    """Leave an interruption to the parent process: the answer under way is finished and kept."""
+    """Leave an interruption to the parent process: the answer under way is finished and kept. End if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # nobody is left to hear an exception
 
 
 @dataclass(frozen=True, slots=True)
