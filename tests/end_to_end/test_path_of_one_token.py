@@ -1,6 +1,7 @@
 """One token's path, as `cuhlm/__init__.py` draws it, with the real draft and the real target."""
 
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,9 +42,7 @@ def test_one_token_goes_from_the_draft_model_to_the_targets_verdict_and_back(
     watch, codec = Stopwatch(lambda: 0.0), FixedWidthCodec()
 
     # The device itself over the in-process link; what follows must end at the same token and the same record.
-    requests = (Request(prompt, sampling, seed) for seed in range(50))
-    records = ((each.seed, _first_record(draft_engine, target_engine, settings, each)) for each in requests)
-    seed, record = next(found for found in records if found[1].fate is fate)
+    seed, record = _seed_of(fate, draft_engine, target_engine, settings, Request(prompt, sampling))
 
     # engine → drafting: logits, x, and d drawn from it
     drafting = Drafting(draft_engine.open(), sampling, seed, vocab_size)
@@ -107,6 +106,17 @@ def test_one_token_goes_from_the_draft_model_to_the_targets_verdict_and_back(
     assert record.fate is (Fate.ACCEPTED if returned.token is None else Fate.RESAMPLED)
     assert (record.u, record.k, record.payload_bits) == (u, offer.k, offer.payloads[0].bits)
     assert (record.beta, record.transmitted, record.target_passes) == (verdict.betas[0], True, 1)
+
+
+def _seed_of(
+    fate: Fate, draft: LlamaCppEngine, target: LlamaCppEngine, settings: Settings, request: Request
+) -> tuple[int, TokenRecord]:
+    """The first seed with which the answer's first token meets this fate, and its record."""
+    for seed in range(50):
+        record = _first_record(draft, target, settings, replace(request, seed=seed))
+        if record.fate is fate:
+            return seed, record
+    raise AssertionError(f"no token of 50 was {fate}")
 
 
 def _first_record(draft: LlamaCppEngine, target: LlamaCppEngine, settings: Settings, request: Request) -> TokenRecord:
