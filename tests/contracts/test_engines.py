@@ -7,6 +7,7 @@ import pytest
 
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET, locate
+from cuhlm.experiments.recall import RecallingEngine
 from cuhlm.messages import Array
 from cuhlm.testing import ENGINE_CHECKS, EngineCheck, ToyEngine, check_engine
 from cuhlm.testing.toy_engine import ToySequence
@@ -31,6 +32,10 @@ def test_llama_cpp_keeps_the_contract_until_it_is_closed() -> None:
 @pytest.mark.parametrize("vocab_size", [3, 16, 512])
 def test_a_toy_engine_keeps_the_contract(vocab_size: int) -> None:
     check_engine(lambda: ToyEngine(vocab_size=vocab_size, end_token=vocab_size - 1, noise=0.5))
+
+
+def test_an_engine_that_recalls_keeps_the_contract_of_the_one_below() -> None:
+    check_engine(lambda: RecallingEngine(ToyEngine(vocab_size=16, end_token=15, noise=0.5)))
 
 
 class _KeepsDropped(ToySequence):

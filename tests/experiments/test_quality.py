@@ -8,7 +8,7 @@ from tests.toy_pair import PROMPT, VOCAB, answer, settings, toy_device
 
 from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.errors import ConfigurationError
-from cuhlm.experiments.quality import method_law, path_quality
+from cuhlm.experiments.quality import greedy_law, method_law, path_quality
 from cuhlm.messages import Sampling
 from cuhlm.methods import METHODS, DraftFrom
 from cuhlm.settings import Settings
@@ -37,6 +37,18 @@ def test_every_law_sums_to_one(method: str, draft_from: DraftFrom) -> None:
 def test_methods_that_hand_every_token_to_the_target_have_its_law() -> None:
     for chosen in (settings("remote"), settings("route", threshold=-1), settings("hlm", draft_from=DraftFrom.XHAT)):
         assert total_variation(law(chosen), Y) < 1e-6
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_greedy_law_is_the_general_one_at_temperature_zero(method: str) -> None:
+    greedy = Sampling(0.0)
+    for length in range(1, 20):
+        text = tuple(place * place % VOCAB for place in range(length))
+        logits = DRAFT.logits(text)
+        x, y = distribution(logits, greedy), distribution(TARGET.logits(text), greedy)
+        for threshold in (0.2, 0.4, 0.6):
+            chosen = settings(method, threshold=threshold)
+            assert total_variation(greedy_law(chosen, logits, x, y), method_law(chosen, logits, x, y)) < 1e-6
 
 
 def test_local_has_the_drafts_law() -> None:

@@ -78,16 +78,15 @@ def token_qualities(
             "the law of a gate with the measure 'sampled' has no closed form; expected another measure: "
             "calibrate with 'expected', its mean"
         )
-    rows = zip(
-        answer,
-        read_along(draft, prompt, answer, vocab_size),
-        read_along(target, prompt, answer, vocab_size),
-        strict=True,
-    )
+    target_rows = read_along(target, prompt, answer, vocab_size)
+    # A method that drafts nothing has the target's law: no need to read what the draft would have said.
+    draft_rows = read_along(draft, prompt, answer, vocab_size) if settings.method.drafts else target_rows
     qualities = []
-    for token, draft_logits, target_logits in rows:
-        target_probs = distribution(target_logits, sampling)
-        law = method_law(settings, draft_logits, distribution(draft_logits, sampling), target_probs)
+    for token, draft_logits, target_logits in zip(answer, draft_rows, target_rows, strict=True):
+        draft_probs, target_probs = distribution(draft_logits, sampling), distribution(target_logits, sampling)
+        law = (greedy_law if sampling.temperature == 0 else method_law)(
+            settings, draft_logits, draft_probs, target_probs
+        )
         nll = negative_log_likelihood(target_probs, token)
         qualities.append(PathQuality(total_variation(law, target_probs), kl_divergence(law, target_probs), nll))
     return qualities
@@ -121,6 +120,18 @@ def method_law(settings: Settings, draft_logits: Array, draft_probs: Array, targ
         verified = _law(settings, np.zeros(len(draft_probs), bool), draft_logits, draft_probs, target_probs)
         return settings.transmit_rate * verified + (1 - settings.transmit_rate) * draft_probs
     return _law(settings, skipped_drafts(settings, draft_logits), draft_logits, draft_probs, target_probs)
+
+
+def greedy_law(settings: Settings, draft_logits: Array, draft_probs: Array, target_probs: Array) -> Law:
+    """`method_law` at T = 0, where only one draft can be made and one-hot laws pass the codec unchanged."""
+    gate = settings.method.gate
+    if gate is GateRule.RANDOM:
+        return settings.transmit_rate * target_probs + (1 - settings.transmit_rate) * draft_probs
+    skips = gate is GateRule.NEVER
+    if gate is GateRule.UNCERTAIN:
+        draft = int(np.argmax(draft_probs))
+        skips = make_measurement(settings.uncertainty, 0)(draft_logits, draft, 0) <= settings.threshold
+    return draft_probs if skips else target_probs
 
 
 def skipped_drafts(settings: Settings, draft_logits: Array) -> Mask:

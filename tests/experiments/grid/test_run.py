@@ -11,7 +11,7 @@ from cuhlm.channel.compute import find_compute
 from cuhlm.channel.presets import find_channel
 from cuhlm.errors import ConfigurationError, ModelError
 from cuhlm.experiments.grid.greedy import as_route, decoded_as
-from cuhlm.experiments.grid.jobs import AnswerJob, Cell, WalkJob, answer_jobs
+from cuhlm.experiments.grid.jobs import AnswerJob, Cell, WalkJob, answer_jobs, together
 from cuhlm.experiments.grid.replay import replay
 from cuhlm.experiments.grid.run import Grid, pair_of, run_grid
 from cuhlm.experiments.grid.spec import (
@@ -178,6 +178,20 @@ def test_a_greedy_cu_hlm_of_another_threshold_is_no_twin(grid: Grid) -> None:
     cell = next(cell for cell in grid.answers if cell.choice.method.name == "route" and cell.temperature == 0)
     other = Cell(replace(cell.choice, threshold=0.1), cell.prompts, 0.0, 0, 8)
     assert decoded_as(other, grid.answers) == other
+
+
+def test_answers_that_share_their_prefixes_are_those_decoded_apart(grid: Grid, spec: Spec, tmp_path: Path) -> None:
+    # n = 2 prompts × 4 greedy decodings of 8 tokens: route is taken from cu-hlm.
+    part = replace(spec.grid[0], temperatures=(0.0,), shares_prefixes=True)
+    counter = Counter()
+    shared = run_grid(replace(spec, grid=(part,), walk=None), tmp_path, processes=1, listener=counter)
+    assert (counter.before, counter.done) == (0, 1 + 2 * 4)  # a calibration, and the answers
+    assert len(together(shared.answers)) == 2
+    for method in METHOD_NAMES:
+        for ours, theirs in zip(answers(shared, method, 0.0), answers(grid, method, 0.0), strict=True):
+            assert ours.tokens == theirs.tokens
+            assert ours.qualities == theirs.qualities
+            assert [record.fate for record in ours.records] == [record.fate for record in theirs.records]
 
 
 def test_a_replay_is_the_bill_with_fades_of_its_own_for_each_answer(grid: Grid) -> None:

@@ -57,6 +57,12 @@ def test_a_list_stands_for_an_entry_of_each_value(tmp_path: Path) -> None:
     [
         ('title = "a test"', "title = 3", "title is 3; expected a string"),
         ('draft = "smollm2-draft"', "", "has no draft; expected a string"),
+        ("max_tokens = 8", "max_tokens = 8\nshares_prefixes = 1", "shares_prefixes is 1; expected true or false"),
+        (
+            "max_tokens = 8",
+            "max_tokens = 8\nshares_prefixes = true",
+            "billing.compute has 'measured', but a part of the grid shares prefixes",
+        ),
         ("max_tokens = 8", "max_tokens = 0", "max_tokens is 0; expected a whole number, 1 or more"),
         ("max_tokens = 8", "max_tokens = 8\ncolour = 1", "grid, entry 1 has 'colour'; expected only"),
         ('"hlm"', '"magic"', "the method 'magic' is unknown"),
@@ -91,7 +97,7 @@ def test_a_missing_spec_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("*.toml")), ids=lambda file: file.name)
 def test_the_committed_specs_can_be_read(file: Path) -> None:
-    assert read_spec(file).headline is not None
+    assert read_spec(file).title
 
 
 def test_the_paper_spec_covers_the_paper_and_needs_nothing_from_elsewhere() -> None:

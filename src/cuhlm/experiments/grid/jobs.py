@@ -7,7 +7,8 @@ changed spec decodes only what it changes, and a new channel decodes nothing.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,7 @@ from cuhlm.experiments.calibrate import Plan
 from cuhlm.experiments.grid.spec import MethodChoice, Spec, Walk
 from cuhlm.experiments.prompts import Prompt, read_prompts
 from cuhlm.messages import Sampling
+from cuhlm.methods import GateRule
 from cuhlm.profiles import Profile
 from cuhlm.settings import Settings
 
@@ -50,6 +52,7 @@ class Cell:
         temperature: T.
         seed: of the grid.
         max_tokens: per answer.
+        shares_prefixes: whether its answers are decoded together with those of other methods to the same prompt.
     """
 
     choice: MethodChoice
@@ -57,11 +60,13 @@ class Cell:
     temperature: float
     seed: int
     max_tokens: int
+    shares_prefixes: bool = False
 
     @property
     def label(self) -> str:
         """Names the cell's folder."""
-        return f"{self.choice.label}-T{self.temperature:g}-s{self.seed}-{self.prompts}"
+        shared = "-shared" if self.shares_prefixes else ""
+        return f"{self.choice.label}-T{self.temperature:g}-s{self.seed}-{self.prompts}{shared}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,9 @@ class CalibrationJob:
 
 
 Job = AnswerJob | WalkJob | CalibrationJob
+Together = tuple[Job, ...]
+"""Jobs that one process does after another; several are answers to one prompt that share their prefixes."""
+
 PlacedJob = TypeVar("PlacedJob", AnswerJob, WalkJob)
 
 
@@ -132,7 +140,7 @@ def prompts_of(spec: Spec, name: str) -> list[Prompt]:
 def cells(spec: Spec) -> list[Cell]:
     """The grid."""
     return [
-        Cell(choice, prompts, temperature, seed, part.max_tokens)
+        Cell(choice, prompts, temperature, seed, part.max_tokens, part.shares_prefixes)
         for part in spec.grid
         for prompts in part.prompts
         for temperature in part.temperatures
@@ -171,6 +179,34 @@ def answer_jobs(spec: Spec, pair: Pair, out: Path, cell: Cell, profile: Profile 
         )
         for seed, prompt in _seeded(prompts_of(spec, cell.prompts), cell.seed)
     ]
+
+
+def together(answers: Mapping[Cell, Sequence[AnswerJob]]) -> list[Together]:
+    """The jobs of all cells, with those together that share prefixes.
+
+    Each such prompt goes by rising thresholds, so that an answer mostly branches off the one before it, and what was
+    read last can be gone on from.
+    """
+    found: list[Together] = []
+    sharing: dict[tuple[str, float, int, int], list[Cell]] = {}
+    for cell, jobs in answers.items():
+        if cell.shares_prefixes:
+            sharing.setdefault((cell.prompts, cell.temperature, cell.seed, cell.max_tokens), []).append(cell)
+        else:
+            found += [(job,) for job in jobs]
+    for cells_of_prompt in sharing.values():
+        for jobs_of_prompt in zip(*(answers[cell] for cell in cells_of_prompt), strict=True):
+            by_share: list[AnswerJob] = sorted(jobs_of_prompt, key=_kept_share)
+            found.append(tuple(by_share))
+    return found
+
+
+def _kept_share(job: AnswerJob) -> float:
+    """Orders methods by how much they keep of the draft's text."""
+    gate = job.settings.method.gate
+    if gate is GateRule.NEVER:
+        return math.inf
+    return job.settings.threshold if gate is GateRule.UNCERTAIN else -math.inf
 
 
 def walk_jobs(spec: Spec, pair: Pair, out: Path, walk: Walk, temperature: float, profile: Profile) -> list[WalkJob]:

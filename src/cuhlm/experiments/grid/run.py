@@ -2,7 +2,7 @@
 
 import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,13 @@ from cuhlm.experiments.grid.greedy import decoded_as
 from cuhlm.experiments.grid.jobs import (
     AnswerJob,
     Cell,
-    Job,
     Pair,
+    Together,
     WalkJob,
     answer_jobs,
     calibration_jobs,
     cells,
+    together,
     walk_jobs,
 )
 from cuhlm.experiments.grid.spec import Spec, Walk
@@ -92,24 +93,27 @@ def run_grid(spec: Spec, out: Path, *, processes: int, listener: Listener) -> Gr
     """
     pair = pair_of(spec)
     calibrations = calibration_jobs(spec, pair, out)
-    free = {cell: answer_jobs(spec, pair, out, cell, None) for cell in cells(spec) if not cell.choice.needs_profile}
+    free = {cell: answer_jobs(spec, pair, out, cell, None) for cell in _free_cells(spec)}
     context = multiprocessing.get_context("spawn")  # llama.cpp's threads do not survive a fork
     with ProcessPoolExecutor(processes, mp_context=context, initializer=worker.begin) as pool:
         try:
             cards = pool.submit(worker.cards, pair).result()
             # Calibrations first: everything that waits for them comes later, and the others fill the cores meanwhile.
-            first: list[Job] = list(calibrations.values())
-            first += [job for jobs in free.values() for job in jobs]
-            _do(first, "calibrating, and decoding what needs no profile", pair, pool, listener)
+            first: list[Together] = [(job,) for job in calibrations.values()]
+            _do(first + together(free), "calibrating, and decoding what needs no profile", pair, pool, listener)
             profiles = {temperature: load_profile(job.path) for temperature, job in calibrations.items()}
             grid = _planned(spec, out, pair, cards, profiles, free)
-            rest: list[Job] = [job for walked in grid.walks.values() for job in walked]
-            rest += [job for jobs in grid.answers.values() for job in jobs]
-            _do(rest, "decoding and measuring", pair, pool, listener)
+            rest: list[Together] = [(job,) for walked in grid.walks.values() for job in walked]
+            _do(rest + together(grid.answers), "decoding and measuring", pair, pool, listener)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return grid
+
+
+def _free_cells(spec: Spec) -> list[Cell]:
+    """Those that need no profile, nor wait for others that do."""
+    return [cell for cell in cells(spec) if not (cell.choice.needs_profile or cell.shares_prefixes)]
 
 
 def _planned(
@@ -139,16 +143,21 @@ def _planned(
     return Grid(pair, cards, profiles, answers, walks)
 
 
-def _do(jobs: Sequence[Job], what: str, pair: Pair, pool: ProcessPoolExecutor, listener: Listener) -> None:
+def _do(jobs: Sequence[Together], what: str, pair: Pair, pool: ProcessPoolExecutor, listener: Listener) -> None:
     """Do those of `jobs` that have no file."""
-    by_path = {job.path: job for job in jobs}  # two cells may share a decoding
-    left = [job for job in by_path.values() if not job.path.exists()]
-    listener.begins(what, len(by_path), len(by_path) - len(left))
-    futures: list[Future[None]] = [pool.submit(worker.do, job, pair) for job in left]
+    paths: set[Path] = set()
+    left: list[Together] = []
+    for each in jobs:
+        new = {job.path: job for job in each if job.path not in paths}  # two cells may share a decoding
+        paths |= new.keys()
+        left.append(tuple(job for job in new.values() if not job.path.exists()))
+    listener.begins(what, len(paths), len(paths) - sum(map(len, left)))
+    futures = {pool.submit(worker.do, each, pair): len(each) for each in left if each}
     try:
         for future in as_completed(futures):
             future.result()
-            listener.advances()
+            for _ in range(futures[future]):
+                listener.advances()
     except BrokenProcessPool as error:
         raise ModelError(
             "a process of the run was killed, perhaps for want of memory; what is done is kept: run again, with fewer "

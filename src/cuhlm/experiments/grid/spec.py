@@ -170,6 +170,8 @@ class Part:
         temperatures: T of both models.
         seeds: of the keyed randomness.
         max_tokens: per answer.
+        shares_prefixes: whether a token that several answers to a prompt begin with is read once for all of them.
+            Forward passes then have no times of their own.
     """
 
     methods: tuple[MethodChoice, ...]
@@ -177,6 +179,7 @@ class Part:
     temperatures: tuple[float, ...]
     seeds: tuple[int, ...]
     max_tokens: int
+    shares_prefixes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+from cuhlm.channel.compute import MEASURED
 from cuhlm.channel.presets import find_channel
 from cuhlm.errors import ConfigurationError
 from cuhlm.experiments.grid.spec import (
@@ -83,6 +84,7 @@ def _part(table: Table) -> Part:
         temperatures=table.numbers("temperatures", at_least=0),
         seeds=table.wholes("seeds", (0,)),
         max_tokens=table.whole("max_tokens"),
+        shares_prefixes=table.yes_or_no("shares_prefixes", False),
     )
     table.finish()
     return part
@@ -214,6 +216,11 @@ def _check(spec: Spec, where: str) -> None:
         Sampling(temperature)
     if (seed := max(seed for part in spec.grid for seed in part.seeds)) >= MAX_SEED:
         raise ConfigurationError(f"{where}: a seed is {seed}; expected less than {MAX_SEED}")
+    if MEASURED.name in spec.compute and any(part.shares_prefixes for part in spec.grid):
+        raise ConfigurationError(
+            f"{where}: billing.compute has {MEASURED.name!r}, but a part of the grid shares prefixes and its forward "
+            "passes have no times of their own; expected another table, or shares_prefixes = false"
+        )
     _check_headline(spec, where)
 
 

@@ -41,6 +41,11 @@ class Table:
         """A whole number."""
         return self._one(key, default, f"a whole number, {at_least} or more", lambda value: _whole(value, at_least))
 
+    def yes_or_no(self, key: str, default: bool = _REQUIRED) -> bool:
+        """True or false."""
+        found: bool = self._one(key, default, "true or false", lambda value: value if type(value) is bool else None)
+        return found
+
     def texts(self, key: str, default: tuple[str, ...] = _REQUIRED) -> tuple[str, ...]:
         """Strings."""
         return self._many(key, default, "strings", lambda value: value if isinstance(value, str) else None)

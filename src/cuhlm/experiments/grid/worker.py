@@ -1,7 +1,8 @@
 """What one process of a run does: it loads the pair once, then does one job after another.
 
 One sequence at a time and one thread per model. Sequences that share a forward pass would share its time, too: the
-stage times of a trace would no longer be those of one user's tokens. Several processes do not disturb them.
+stage times of a trace would no longer be those of one user's tokens. Several processes do not disturb them. Where a
+spec gives these times up, answers to one prompt share what they have in common.
 """
 
 import multiprocessing
@@ -14,14 +15,16 @@ from functools import lru_cache
 
 from cuhlm.device.device import Device, Request
 from cuhlm.device.ending import Limits
+from cuhlm.engines.base import Engine
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.locate import locate
 from cuhlm.experiments.calibrate import calibrate
-from cuhlm.experiments.grid.jobs import AnswerJob, CalibrationJob, Job, Pair, WalkJob
+from cuhlm.experiments.grid.jobs import AnswerJob, CalibrationJob, Job, Pair, Together, WalkJob
 from cuhlm.experiments.grid.places import measure_walk
 from cuhlm.experiments.grid.traces import Answer, write_answer, write_whole
 from cuhlm.experiments.prompts import encode_prompt
 from cuhlm.experiments.quality import token_qualities
+from cuhlm.experiments.recall import RecallingEngine
 from cuhlm.link.in_process import InProcessLink
 from cuhlm.messages import ModelCard
 from cuhlm.records import TokenRecord
@@ -45,8 +48,8 @@ def _end_with_parent() -> None:
 class Loaded:
     """The pair in memory."""
 
-    draft: LlamaCppEngine
-    target: LlamaCppEngine
+    draft: Engine
+    target: Engine
 
 
 @lru_cache(maxsize=1)
@@ -75,13 +78,22 @@ def cards(pair: Pair) -> tuple[ModelCard, ModelCard]:
     return loaded.draft.card, loaded.target.card
 
 
-def do(job: Job, pair: Pair) -> None:
-    """Do `job` and write its file.
+def do(jobs: Together, pair: Pair) -> None:
+    """Do `jobs`, and write the file of each as soon as it is done.
 
     Raises:
         CuhlmError: the models cannot be loaded or do not fit, or a prompt does not fit.
     """
     loaded = load(pair)
+    if len(jobs) == 1:
+        _do(jobs[0], loaded)
+        return
+    with closing(RecallingEngine(loaded.draft)) as draft, closing(RecallingEngine(loaded.target)) as target:
+        for job in jobs:
+            _do(job, Loaded(draft, target))
+
+
+def _do(job: Job, loaded: Loaded) -> None:
     job.path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(job, CalibrationJob):
         profile, _ = calibrate(loaded.draft, loaded.target, job.prompts, job.plan)
