@@ -181,7 +181,9 @@ def quality(results: Results, prompts: str, temperature: float, walk: Places | N
     lines = {name: _by_share([each for each in points if each.choice.method.name == name]) for name in FRONTIER}
     lines = {name: line for name, line in lines.items() if len(line) > 1}
     shown = [name for name in QUALITIES if any(name in point.ratios for point in points)]
-    shown = [name for name in shown if name != "agreement_with_remote" or temperature == 0][:4]
+    # At T = 0 any other token than the target's is infinitely unlikely; above, equal tokens are mostly equal luck.
+    unfit = "nll" if temperature == 0 else "agreement_with_remote"
+    shown = [name for name in shown if name != unfit][:4]
     if not lines:
         return []
     figure, panels = canvas(2, rows=(len(shown) + 1) // 2, height=4.2 * ((len(shown) + 1) // 2))
@@ -197,7 +199,8 @@ def quality(results: Results, prompts: str, temperature: float, walk: Places | N
             "Quality against the share of tokens transmitted",
             f"{points[0].n_answers} answers per point on the set {prompts!r} at T = {temperature:g}; bars: 95 % "
             "bootstrap over prompts. Each point of a line is a threshold; rings mark the calibrated rules (risk-averse "
-            "sends more, risk-prone less). A dotted line is the whole frontier on the target's own texts.",
+            "sends more, risk-prone less). A dotted line is the whole frontier on the target's own texts."
+            + (" route's tokens are cu-hlm's: its line covers the other." if temperature == 0 else ""),
             figure,
         )
     ]
