@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from cuhlm.experiments.grid.traces import Answer, read_answer, read_frame
 from cuhlm.experiments.grid.worker import decode, load
 from cuhlm.experiments.report.measures import measure_cell
 from cuhlm.experiments.summary import summarise
+from cuhlm.messages import Fate
 from cuhlm.methods import METHODS
 from cuhlm.theory.bootstrap import estimate, resample_counts
 
@@ -181,17 +183,21 @@ def test_a_greedy_cu_hlm_of_another_threshold_is_no_twin(grid: Grid) -> None:
 
 
 def test_answers_that_share_their_prefixes_are_those_decoded_apart(grid: Grid, spec: Spec, tmp_path: Path) -> None:
-    # n = 2 prompts × 4 greedy decodings of 8 tokens: route is taken from cu-hlm.
-    part = replace(spec.grid[0], temperatures=(0.0,), shares_prefixes=True)
+    # n = 2 prompts × 9 decodings of 8 tokens: 5 methods at T = 0.7, and 4 at T = 0, where route is taken from cu-hlm.
+    part = replace(spec.grid[0], shares_prefixes=True)
     counter = Counter()
     shared = run_grid(replace(spec, grid=(part,), walk=None), tmp_path, processes=1, listener=counter)
-    assert (counter.before, counter.done) == (0, 1 + 2 * 4)  # a calibration, and the answers
-    assert len(together(shared.answers)) == 2
-    for method in METHOD_NAMES:
-        for ours, theirs in zip(answers(shared, method, 0.0), answers(grid, method, 0.0), strict=True):
-            assert ours.tokens == theirs.tokens
-            assert ours.qualities == theirs.qualities
-            assert [record.fate for record in ours.records] == [record.fate for record in theirs.records]
+    assert (counter.before, counter.done) == (0, 1 + 2 * 9)  # a calibration, and the answers
+    assert len(together(shared.answers)) == 2 * 2
+    for method, temperature in product(METHOD_NAMES, part.temperatures):
+        ours, theirs = (answers(each, method, temperature) for each in (shared, grid))
+        assert [answer.tokens for answer in ours] == [answer.tokens for answer in theirs]
+        assert [answer.qualities for answer in ours] == [answer.qualities for answer in theirs]
+        assert _fates(ours) == _fates(theirs)
+
+
+def _fates(answers: list[Answer]) -> list[list[Fate]]:
+    return [[record.fate for record in answer.records] for answer in answers]
 
 
 def test_a_replay_is_the_bill_with_fades_of_its_own_for_each_answer(grid: Grid) -> None:
