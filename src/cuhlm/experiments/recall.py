@@ -1,6 +1,6 @@
 """An engine that makes each forward pass once: what was read after a prefix is remembered for all who come there again.
 
-Answers of one prompt at T = 0 begin alike under many thresholds, and their quality is read off the same rows. Decoded
+Answers to one prompt begin alike under many thresholds, and their quality is read off the same rows. Decoded
 after one another on such an engine, they cost only what no earlier one has read. Their forward passes then have no
 times of their own (`Part.shares_prefixes`).
 """

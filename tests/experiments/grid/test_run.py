@@ -196,6 +196,15 @@ def test_answers_that_share_their_prefixes_are_those_decoded_apart(grid: Grid, s
         assert _fates(ours) == _fates(theirs)
 
 
+def test_an_interruption_does_not_wait_for_all_answers_that_share_their_prefixes(spec: Spec, tmp_path: Path) -> None:
+    # 4 times 5 or 4 answers go together; the first time is done when the run is interrupted, the second under way.
+    part = replace(spec.grid[0], shares_prefixes=True)
+    with pytest.raises(KeyboardInterrupt):
+        run_grid(replace(spec, grid=(part,), walk=None), tmp_path, processes=1, listener=Counter(stop_after=2))
+    assert 5 <= len(list(tmp_path.rglob("*.parquet"))) < 10
+    assert not list(tmp_path.rglob("*.part"))
+
+
 def _fates(answers: list[Answer]) -> list[list[Fate]]:
     return [[record.fate for record in answer.records] for answer in answers]
 

@@ -95,7 +95,8 @@ def run_grid(spec: Spec, out: Path, *, processes: int, listener: Listener) -> Gr
     calibrations = calibration_jobs(spec, pair, out)
     free = {cell: answer_jobs(spec, pair, out, cell, None) for cell in _free_cells(spec)}
     context = multiprocessing.get_context("spawn")  # llama.cpp's threads do not survive a fork
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=worker.begin) as pool:
+    ended = context.Event()
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=worker.begin, initargs=(ended,)) as pool:
         try:
             cards = pool.submit(worker.cards, pair).result()
             # Calibrations first: everything that waits for them comes later, and the others fill the cores meanwhile.
@@ -106,6 +107,7 @@ def run_grid(spec: Spec, out: Path, *, processes: int, listener: Listener) -> Gr
             rest: list[Together] = [(job,) for walked in grid.walks.values() for job in walked]
             _do(rest + together(grid.answers), "decoding and measuring", pair, pool, listener)
         except BaseException:
+            ended.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return grid

@@ -10,8 +10,10 @@ import os
 import signal
 import threading
 from contextlib import closing
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing.synchronize import Event
 
 from cuhlm.device.device import Device, Request
 from cuhlm.device.ending import Limits
@@ -30,9 +32,16 @@ from cuhlm.messages import ModelCard
 from cuhlm.records import TokenRecord
 from cuhlm.verifier.host import Verifier
 
+_ENDED: ContextVar[Event] = ContextVar("ended")
 
-def begin() -> None:
-    """Leave an interruption to the parent process: the answer under way is finished and kept. End if it is killed."""
+
+def begin(ended: Event) -> None:
+    """Leave an interruption to the parent process: the answer under way is finished and kept. End if it is killed.
+
+    Args:
+        ended: set by the parent when no further answer is wanted.
+    """
+    _ENDED.set(ended)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -90,6 +99,8 @@ def do(jobs: Together, pair: Pair) -> None:
         return
     with closing(RecallingEngine(loaded.draft)) as draft, closing(RecallingEngine(loaded.target)) as target:
         for job in jobs:
+            if _ENDED.get().is_set():
+                return
             _do(job, Loaded(draft, target))
 
 
