@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from cuhlm.channel.compute import MEASURED
 from cuhlm.experiments.grid.replay import PARTS
 from cuhlm.experiments.grid.spec import Spec
 from cuhlm.experiments.report.drawing import GREY, Drawing, canvas, colour, legend_below, marker
@@ -159,8 +160,9 @@ def latency(spec: Spec, points: Sequence[Point]) -> Drawing:
     return Drawing(
         "latency",
         f"Where the time of a token goes, on the channel {channel}",
-        f"{_on(points[0])}, means over all tokens. `measured`: the stage times of this run, one thread per "
-        "model; other work on the machine lengthens them, and the device's arithmetic in the other tables.",
+        f"{_on(points[0])}, means over all tokens. "
+        + ("`measured`: the stage times of this run, one thread per model. " if MEASURED.name in spec.compute else "")
+        + "Other work on the machine lengthens all that is measured: in every table, the device's arithmetic.",
         figure,
     )
 
