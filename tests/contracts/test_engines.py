@@ -34,8 +34,9 @@ def test_a_toy_engine_keeps_the_contract(vocab_size: int) -> None:
     check_engine(lambda: ToyEngine(vocab_size=vocab_size, end_token=vocab_size - 1, noise=0.5))
 
 
-def test_an_engine_that_recalls_keeps_the_contract_of_the_one_below() -> None:
-    check_engine(lambda: RecallingEngine(ToyEngine(vocab_size=16, end_token=15, noise=0.5)))
+@pytest.mark.parametrize("ahead", [False, True])
+def test_an_engine_that_recalls_keeps_the_contract_of_the_one_below(ahead: bool) -> None:
+    check_engine(lambda: RecallingEngine(ToyEngine(vocab_size=16, end_token=15, noise=0.5), ahead=ahead))
 
 
 class _KeepsDropped(ToySequence):

@@ -36,22 +36,24 @@ class _CountingSequence(ToySequence):
 texts = st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=8)
 
 
-@given(st.lists(texts, min_size=1, max_size=6), st.data())
+@given(st.lists(texts, min_size=1, max_size=6), st.booleans(), st.data())
 def test_rows_are_those_of_the_engine_below_whatever_was_read_before(
-    several: list[list[int]], data: st.DataObject
+    several: list[list[int]], ahead: bool, data: st.DataObject
 ) -> None:
     below = ToyEngine(vocab_size=VOCAB)
-    recalling = RecallingEngine(_CountingEngine())
+    recalling = RecallingEngine(_CountingEngine(), ahead=ahead)
     for text in several:
         rows = data.draw(st.integers(0, len(text)))
         expected, found = (engine.open().append(text, rows) for engine in (below, recalling))
         assert np.array_equal(found, expected)
 
 
-@given(texts, texts, texts)
-def test_a_common_beginning_is_read_once(beginning: list[int], first: list[int], second: list[int]) -> None:
+@given(texts, texts, texts, st.booleans())
+def test_a_common_beginning_is_read_once(
+    beginning: list[int], first: list[int], second: list[int], ahead: bool
+) -> None:
     below = _CountingEngine()
-    recalling = RecallingEngine(below)
+    recalling = RecallingEngine(below, ahead=ahead)
     for end in (first, second, first):
         sequence = recalling.open()
         sequence.append(beginning)
@@ -62,7 +64,7 @@ def test_a_common_beginning_is_read_once(beginning: list[int], first: list[int],
 
 def test_a_text_that_is_read_without_rows_is_read_when_one_is_wanted() -> None:
     below = _CountingEngine()
-    sequence = RecallingEngine(below).open()
+    sequence = RecallingEngine(below, ahead=True).open()
     assert sequence.append([1, 2, 3], rows=0).shape == (0, VOCAB)
     assert (len(sequence), below.read) == (3, 0)
     sequence.append([4])

@@ -22,17 +22,19 @@ _ROOT: Node = 0
 class RecallingEngine:
     """Implements `engines.base.Engine` over one sequence of another; not thread-safe.
 
-    Memory: one row of logits per token that was ever read, 4·|V| bytes.
+    Memory: 4·|V| bytes per row of logits that was ever taken.
 
     Args:
         engine: stays the caller's.
+        ahead: whether to take every row that a forward pass can give, for one who asks later; else only those wanted.
 
     Raises:
         VerifierBusy: all places of `engine` are taken.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, ahead: bool) -> None:
         self._engine = engine
+        self._ahead = ahead
         self._read: Sequence = engine.open()
         self._read_nodes: list[Node] = []
         self._children: dict[tuple[Node, int], Node] = {}
@@ -115,16 +117,18 @@ class RecallingEngine:
         return np.stack([self._rows[node] for node in nodes[len(nodes) - count :]])
 
     def _read_through(self, tokens: Row[int], nodes: Row[Node], first_missing: int) -> None:
-        """Let the sequence hold `tokens`, and remember every row that comes by."""
+        """Let the sequence hold `tokens`, and remember the rows from the first missing one on, or all that come by."""
         common = 0
         while common < min(first_missing, len(self._read_nodes)) and self._read_nodes[common] == nodes[common]:
             common += 1
         self._read.drop(common)
         del self._read_nodes[common:]
-        new = next(place for place in range(common, len(nodes)) if nodes[place] not in self._rows)
-        rows = self._read.append(tokens[common:], len(nodes) - new)
+        begin = common if self._ahead else first_missing
+        while nodes[begin] in self._rows:
+            begin += 1
+        rows = self._read.append(tokens[common:], len(nodes) - begin)
         self._read_nodes += nodes[common:]
-        self._rows.update(zip(nodes[new:], rows, strict=True))
+        self._rows.update(zip(nodes[begin:], rows, strict=True))
 
 
 class RecallingSequence:

@@ -196,6 +196,21 @@ def test_answers_that_share_their_prefixes_are_those_decoded_apart(grid: Grid, s
         assert _fates(ours) == _fates(theirs)
 
 
+def test_without_quality_the_tokens_are_the_same_and_the_exact_measures_are_left_out(
+    grid: Grid, spec: Spec, tmp_path: Path
+) -> None:
+    part = replace(spec.grid[0], temperatures=(0.0,), shares_prefixes=True, measures_quality=False)
+    bare = run_grid(replace(spec, grid=(part,), walk=None), tmp_path, processes=1, listener=Counter())
+    for method in METHOD_NAMES:
+        ours, theirs = (answers(each, method, 0.0) for each in (bare, grid))
+        assert [answer.tokens for answer in ours] == [answer.tokens for answer in theirs]
+        assert not any(answer.qualities for answer in ours)
+        left_out = measure_cell(theirs, None, _prompts(grid), None).keys() - measure_cell(
+            ours, None, _prompts(grid), None
+        )
+        assert left_out == {"tv", "kl", "kl_infinite", "nll"}
+
+
 def test_an_interruption_does_not_wait_for_all_answers_that_share_their_prefixes(spec: Spec, tmp_path: Path) -> None:
     # 4 times 5 or 4 answers go together; the first time is done when the run is interrupted, the second under way.
     part = replace(spec.grid[0], shares_prefixes=True)

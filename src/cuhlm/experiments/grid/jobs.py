@@ -53,6 +53,7 @@ class Cell:
         seed: of the grid.
         max_tokens: per answer.
         shares_prefixes: whether its answers are decoded together with those of other methods to the same prompt.
+        measures_quality: whether their distance from the target's law is taken.
     """
 
     choice: MethodChoice
@@ -61,12 +62,13 @@ class Cell:
     seed: int
     max_tokens: int
     shares_prefixes: bool = False
+    measures_quality: bool = True
 
     @property
     def label(self) -> str:
         """Names the cell's folder."""
-        shared = "-shared" if self.shares_prefixes else ""
-        return f"{self.choice.label}-T{self.temperature:g}-s{self.seed}-{self.prompts}{shared}"
+        kind = ("-shared" if self.shares_prefixes else "") + ("" if self.measures_quality else "-tokens")
+        return f"{self.choice.label}-T{self.temperature:g}-s{self.seed}-{self.prompts}{kind}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class AnswerJob:
         max_tokens: its longest length.
         prompt: what is asked.
         system: system message before it.
+        measures_quality: not part of the digest: the folder tells.
     """
 
     path: Path
@@ -90,6 +93,7 @@ class AnswerJob:
     max_tokens: int
     prompt: Prompt
     system: str | None
+    measures_quality: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ def prompts_of(spec: Spec, name: str) -> list[Prompt]:
 def cells(spec: Spec) -> list[Cell]:
     """The grid."""
     return [
-        Cell(choice, prompts, temperature, seed, part.max_tokens, part.shares_prefixes)
+        Cell(choice, prompts, temperature, seed, part.max_tokens, part.shares_prefixes, part.measures_quality)
         for part in spec.grid
         for prompts in part.prompts
         for temperature in part.temperatures
@@ -175,7 +179,7 @@ def answer_jobs(spec: Spec, pair: Pair, out: Path, cell: Cell, profile: Profile 
         _placed(
             out / "traces" / cell.label,
             pair,
-            AnswerJob(Path(), settings, sampling, seed, cell.max_tokens, prompt, system),
+            AnswerJob(Path(), settings, sampling, seed, cell.max_tokens, prompt, system, cell.measures_quality),
         )
         for seed, prompt in _seeded(prompts_of(spec, cell.prompts), cell.seed)
     ]
@@ -239,7 +243,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     fields = dataclasses.asdict(value)
-    fields.pop("path", None)
+    for name in ("path", "measures_quality"):
+        fields.pop(name, None)
     return {name: _plain_profile(field) if name == "profile" else field for name, field in fields.items()}
 
 

@@ -172,6 +172,8 @@ class Part:
         max_tokens: per answer.
         shares_prefixes: whether a token that several answers to a prompt begin with is read once for all of them.
             Forward passes then have no times of their own.
+        measures_quality: whether TV, KL and NLL are taken at every token. It costs a pass of both models over each
+            answer; without, the target reads no more than a method sends it.
     """
 
     methods: tuple[MethodChoice, ...]
@@ -180,6 +182,7 @@ class Part:
     seeds: tuple[int, ...]
     max_tokens: int
     shares_prefixes: bool = False
+    measures_quality: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ def _part(table: Table) -> Part:
         seeds=table.wholes("seeds", (0,)),
         max_tokens=table.whole("max_tokens"),
         shares_prefixes=table.yes_or_no("shares_prefixes", False),
+        measures_quality=table.yes_or_no("measures_quality", True),
     )
     table.finish()
     return part

@@ -42,7 +42,7 @@ class Answer:
 
     Attributes:
         records: one per token.
-        qualities: one per token.
+        qualities: one per token; none where they were not measured.
         texts: what each token adds to the text that can be shown.
     """
 
@@ -63,7 +63,8 @@ class Answer:
 
 def write_answer(path: Path, answer: Answer) -> None:
     """Write `answer`; the file is there whole or not at all."""
-    rows = [_row(*parts) for parts in zip(answer.records, answer.qualities, answer.texts, strict=True)]
+    qualities = answer.qualities or (None,) * len(answer.records)
+    rows = [_row(*parts) for parts in zip(answer.records, qualities, answer.texts, strict=True)]
     write_whole(path, pl.DataFrame(rows, schema=SCHEMA))
 
 
@@ -77,7 +78,7 @@ def read_answer(path: Path) -> Answer:
     try:
         return Answer(
             tuple(_record(row) for row in rows),
-            tuple(PathQuality(row["tv"], row["kl"], row["nll"]) for row in rows),
+            tuple(PathQuality(row["tv"], row["kl"], row["nll"]) for row in rows if row["tv"] is not None),
             tuple(row["text"] for row in rows),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -104,11 +105,11 @@ def read_frame(path: Path) -> pl.DataFrame:
         raise ConfigurationError(f"{path} cannot be read ({error}); delete it and run again") from error
 
 
-def _row(record: TokenRecord, quality: PathQuality, text: str) -> dict[str, Any]:
+def _row(record: TokenRecord, quality: PathQuality | None, text: str) -> dict[str, Any]:
     row = asdict(record)
     stages = row.pop("stages")
     row |= {f"{stage}_seconds": stages[stage] for stage in STAGES}
-    return row | {"fate": record.fate.value, "text": text, **asdict(quality)}
+    return row | {"fate": record.fate.value, "text": text, **(asdict(quality) if quality else {})}
 
 
 def _record(row: dict[str, Any]) -> TokenRecord:

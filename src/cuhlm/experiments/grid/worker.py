@@ -97,7 +97,11 @@ def do(jobs: Together, pair: Pair) -> None:
     if len(jobs) == 1:
         _do(jobs[0], loaded)
         return
-    with closing(RecallingEngine(loaded.draft)) as draft, closing(RecallingEngine(loaded.target)) as target:
+    ahead = any(isinstance(job, AnswerJob) and job.measures_quality for job in jobs)
+    with (
+        closing(RecallingEngine(loaded.draft, ahead=ahead)) as draft,
+        closing(RecallingEngine(loaded.target, ahead=ahead)) as target,
+    ):
         for job in jobs:
             if _ENDED.get().is_set():
                 return
@@ -118,13 +122,15 @@ def _do(job: Job, loaded: Loaded) -> None:
 
 
 def decode(job: AnswerJob, loaded: Loaded) -> Answer:
-    """One answer, with the quality of its path."""
+    """One answer, with the quality of its path where it is asked for."""
     prompt = encode_prompt(loaded.draft.tokenizer, job.prompt.text, system=job.system)
     request = Request(prompt, job.sampling, job.seed, Limits(job.max_tokens))
     # The verifier's thread must be gone before the target reads the answer again below.
     with closing(Verifier(loaded.target)) as verifier:
         device = Device(loaded.draft, InProcessLink(verifier))
         records, texts = _generated(device, job, request)
+    if not job.measures_quality:
+        return Answer(tuple(records), (), tuple(texts))
     tokens = [record.token for record in records]
     qualities = token_qualities(
         prompt, tokens, loaded.draft, loaded.target, job.settings, job.sampling, device.vocab_size

@@ -110,7 +110,9 @@ def _drafts(answers: Sequence[Answer]) -> dict[str, Ratio]:
 
 
 def _distances(answers: Sequence[Answer]) -> dict[str, Ratio]:
-    """Exact measures of design 2.9, per token."""
+    """Exact measures of design 2.9, per token; none where they were not taken for every answer."""
+    if not all(answer.qualities for answer in answers):
+        return {}
     tokens = _each(answers, lambda answer: len(answer.records))
     found = {
         "tv": Ratio(_each(answers, lambda answer: sum(each.tv for each in answer.qualities)), tokens),
