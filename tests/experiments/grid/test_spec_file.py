@@ -97,7 +97,8 @@ def test_a_missing_spec_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("*.toml")), ids=lambda file: file.name)
 def test_the_committed_specs_can_be_read(file: Path) -> None:
-    assert read_spec(file).title
+    has_headline = read_spec(file).headline is not None
+    assert has_headline == (file.name != "gsm8k.toml")  # which asks for a score, not for throughput
 
 
 def test_the_paper_spec_covers_the_paper_and_needs_nothing_from_elsewhere() -> None:
