@@ -23,5 +23,12 @@ def test_embeddings_are_unit_vectors_in_the_order_of_the_texts_whatever_shares_t
     texts = ["short", "a rather longer text " * 30, "", "something in between, of medium length"] * 6
     together = embedder.embed(texts)
     assert np.linalg.norm(together, axis=1) == pytest.approx(1, abs=1e-5)
-    alone = np.concatenate([embedder.embed([text]) for text in texts[:4]])
+    another = Embedder()
+    alone = np.concatenate([another.embed([text]) for text in texts[:4]])
     assert (together[:4] * alone).sum(axis=1) == pytest.approx(1, abs=0.02)  # 8-bit scales depend on the batch
+
+
+def test_a_text_has_one_embedding_whatever_it_came_with(embedder: Embedder) -> None:
+    first = embedder.embed(["a text that comes again"])
+    again = embedder.embed(["a much longer text beside it " * 20, "a text that comes again"])
+    assert np.array_equal(first[0], again[1])

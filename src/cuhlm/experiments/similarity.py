@@ -29,7 +29,7 @@ def is_installed() -> bool:
 
 
 class Embedder:
-    """all-MiniLM-L6-v2 in 8 bits: texts to unit vectors.
+    """all-MiniLM-L6-v2 in 8 bits: texts to unit vectors, each text read once.
 
     Raises:
         ConfigurationError: a package is missing.
@@ -47,17 +47,16 @@ class Embedder:
         self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(_found("tokenizer.json")))
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.enable_padding()
+        self._known: dict[str, Array] = {}
 
     def embed(self, texts: Sequence[str]) -> Array:
         """Mean-pooled, normalised embeddings, shape (len(texts), 384), float32."""
-        # Texts of like length share a batch: padding costs as much as words.
-        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-        found: list[Array] = [np.empty(0, np.float32)] * len(texts)
-        for start in range(0, len(order), _BATCH):
-            chosen = order[start : start + _BATCH]
-            for index, vector in zip(chosen, self._embed([texts[index] for index in chosen]), strict=True):
-                found[index] = vector
-        return np.stack(found)
+        # Methods share answers, and all are compared with the same ones: most texts come again.
+        new = sorted({text for text in texts if text not in self._known}, key=len)
+        for start in range(0, len(new), _BATCH):  # like lengths together: padding costs as much as words
+            chosen = new[start : start + _BATCH]
+            self._known.update(zip(chosen, self._embed(chosen), strict=True))
+        return np.stack([self._known[text] for text in texts])
 
     def _embed(self, texts: list[str]) -> Array:
         encoded = self._tokenizer.encode_batch(texts)
