@@ -42,17 +42,17 @@ def figures_of_methods(spec: Spec, results: Results, walk: Places | None) -> lis
 def typical_points(spec: Spec, results: Results, prompts: str, temperature: float) -> list[Point]:
     """One point per method: gated ones at the headline's first threshold that is a number, else at their first."""
     numbers = [each for each in (spec.headline.thresholds if spec.headline else ()) if not isinstance(each, str)]
-    found: dict[str, Point] = {}
+    by_method: dict[str, list[Point]] = {}
     for point in results.at(prompts, temperature):
-        choice = point.choice
-        if choice.is_gated and numbers and choice.threshold != numbers[0]:
-            continue
-        found.setdefault(choice.method.name, point)
-    return list(found.values())
+        by_method.setdefault(point.choice.method.name, []).append(point)
+    return [
+        next((point for point in points if point.choice.threshold in numbers[:1]), points[0])
+        for points in by_method.values()
+    ]
 
 
 def _label(point: Point) -> str:
-    return point.choice.method.name + (f", u_th = {point.settings.threshold:g}" if point.choice.is_gated else "")
+    return point.choice.method.name + (f", u_th = {point.settings.threshold:.2g}" if point.choice.is_gated else "")
 
 
 def _on(point: Point) -> str:
@@ -182,7 +182,10 @@ def quality(results: Results, prompts: str, temperature: float, walk: Places | N
     points = [point for point in results.at(prompts, temperature) if point.choice.draft_from == "x"]
     lines = {name: _by_share([each for each in points if each.choice.method.name == name]) for name in FRONTIER}
     lines = {name: line for name, line in lines.items() if len(line) > 1}
-    shown = [name for name in QUALITIES if any(name in point.ratios for point in points)]
+    # A score that no method earns says nothing: answers may be cut short before they come to their number.
+    shown = [
+        name for name in QUALITIES if any(each.ratios[name].numerator.any() for each in points if name in each.ratios)
+    ]
     # At T = 0 any other token than the target's is infinitely unlikely; above, equal tokens are mostly equal luck.
     unfit = "nll" if temperature == 0 else "agreement_with_remote"
     shown = [name for name in shown if name != unfit][:4]
@@ -231,9 +234,9 @@ def _draw_quality(
         )
     alone = [point for point in points if point.choice.method.name in ALONE and name in point.ratios]
     for index, point in enumerate(alone, start=len(FRONTIER)):
-        method = point.choice.method.name
-        share = 1.0 if method == "remote" else point.estimate("transmitted_share").value  # all of its tokens come down
-        _with_bars(axes, [share], [point.estimate(name)], method, index)
+        is_remote = point.choice.method.name == "remote"  # all of its tokens come down
+        share = 1.0 if is_remote else point.estimate("transmitted_share").value
+        _with_bars(axes, [share], [point.estimate(name)], _label(point), index)
     if name == "tv" and walk is not None:
         axes.plot(
             1 - walk.lists("skip_chance").mean(axis=0),
