@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cuhlm.cli import app
+from cuhlm.distill.gguf_weights import read_shape
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.locate import BUILT_IN_TARGET
 from cuhlm.errors import ConfigurationError, CuhlmError
@@ -77,8 +78,19 @@ def test_the_same_command_with_more_tokens_trains_on(run: Path) -> None:
     history = run / "history.jsonl"
     tokens = [json.loads(line)["tokens"] for line in history.read_text().splitlines()]
     assert tokens == [0, ROUND_TOKENS, 2 * ROUND_TOKENS]
-    distil(COMMANDS[1], "--layers", "2", "--tokens", str(3 * ROUND_TOKENS))
+    distil(COMMANDS[2], "--layers", "2", "--tokens", str(3 * ROUND_TOKENS))
     assert [json.loads(line)["tokens"] for line in history.read_text().splitlines()] == [*tokens, 3 * ROUND_TOKENS]
+
+
+def test_it_narrows_every_layer_once(run: Path) -> None:
+    narrow = run.parent / "narrow"
+    arguments = ["--layers", "3", "--neurons", "64", "--tokens"]
+    distil(COMMANDS[1], *arguments, str(ROUND_TOKENS))
+    written = (narrow / "narrowed.npz").stat().st_mtime_ns
+    distil(COMMANDS[1], *arguments, str(2 * ROUND_TOKENS))
+    assert (narrow / "narrowed.npz").stat().st_mtime_ns == written
+    assert read_shape(narrow / "draft-f16.gguf").neurons == 64
+    assert "with 64 of 96 neurons each" in (narrow / "README.md").read_text(encoding="utf-8")
 
 
 def test_another_run_in_the_same_folder_is_refused(run: Path) -> None:
@@ -88,13 +100,13 @@ def test_another_run_in_the_same_folder_is_refused(run: Path) -> None:
 
 def test_it_goes_on_from_a_draft(run: Path) -> None:
     start = ["--start", str(run / "draft-f16.gguf"), "--target", "large.gguf", "--layers", "2"]
-    distil(COMMANDS[2], *start, "--tokens", str(ROUND_TOKENS))
+    distil(COMMANDS[3], *start, "--tokens", str(ROUND_TOKENS))
     assert "begun from `draft-f16.gguf`" in (run.parent / "better" / "README.md").read_text(encoding="utf-8")
     assert not (run.parent / "better" / "layers.json").exists()
 
 
 def test_all_commands_of_the_docs_were_run() -> None:
-    assert len(COMMANDS) == 3
+    assert len(COMMANDS) == 4
 
 
 @pytest.mark.parametrize(
@@ -107,6 +119,8 @@ def test_all_commands_of_the_docs_were_run() -> None:
         (["--length", "20"], "make rows longer"),
         (["--batch", "3"], "divisor"),
         (["--start", BUILT_IN_TARGET], "30 layers, and --layers says 2"),
+        (["--neurons", "128"], "at most the target's 96"),
+        (["--neurons", "50"], "neurons: 50; expected 32, 64, 96"),
     ],
 )
 def test_mistakes_are_told_in_one_line(folder: Path, extra: list[str], message: str) -> None:

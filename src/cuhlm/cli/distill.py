@@ -15,6 +15,10 @@ def distill(
     prompts: Annotated[Path, typer.Option("--prompts", metavar="FILE", help='JSON lines, one {"prompt": "…"} each.')],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the run and of the draft.")],
     target: options.TargetRequired = "smollm2-135m",
+    neurons: Annotated[
+        int | None,
+        typer.Option("--neurons", help="Neurons of each layer's feed-forward part, a multiple of 32. Default: all."),
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option(
@@ -59,7 +63,7 @@ def distill(
     threads: options.Threads = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make a draft model: layers of the target, trained on the target's own text to follow its law.
+    """Make a draft model: layers of the target, whole or narrower, trained on the target's own text to follow its law.
 
     Needs the extra `train` (torch and gguf) and a target in a GGUF file of the Llama kind. Stop it as you like: the
     same command goes on, and with more `--tokens` it trains on.
@@ -71,6 +75,7 @@ def distill(
 
     training = Training(
         layers=layers,
+        neurons=neurons,
         tokens=tokens,
         objective=options.one_of(Objective, loss, "--loss"),
         learning_rate=learning_rate,

@@ -2,7 +2,8 @@
 
     target.gguf ──► gguf_weights   dequantised                    prompts.jsonl
         │                                                               │
-        ├─► layer_choice   which layers the student keeps               ▼
+        ├─► layer_choice   which layers the student keeps               │
+        ├─► narrowing      and which neurons of them                    ▼
         │                                            conversation  whose turn it is, and what is given
         ▼                                                               │
     llama          forward pass ──► text   on-policy, with its laws ◄───┘

@@ -5,6 +5,7 @@ All that takes time is kept in the run's folder, so the same command goes on whe
     plan.json        the run's numbers
     text/            what the target wrote, with its laws
     layers.json      the layers of the target that the student keeps
+    narrowed.npz     their weights, where neurons were left out
     checkpoint.pt    latent weights, optimiser, step
     history.jsonl    agreement on the held-out prompts
 """
@@ -15,15 +16,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from cuhlm.distill.conversation import TurnTokens
 from cuhlm.distill.corpus import Corpus
-from cuhlm.distill.gguf_weights import Weights, keep_layers
+from cuhlm.distill.gguf_weights import Weights, keep_layers, layer_name, with_neurons
 from cuhlm.distill.held_out import HeldOut
 from cuhlm.distill.history import History, Measurement
 from cuhlm.distill.layer_choice import choose_layers
 from cuhlm.distill.llama import Llama
+from cuhlm.distill.narrowing import NARROWED, narrow
 from cuhlm.distill.plan import Training
 from cuhlm.distill.precision import faster_dtype
 from cuhlm.distill.student import Student
@@ -108,9 +111,7 @@ class Distillation:
         """
         held_out = HeldOut(self._target, self._writing("held-out answers", self.corpus.held_out))
         generator = torch.Generator().manual_seed(self._training.seed)
-        if start is None:
-            self.layers = self._chosen_layers()
-        weights = start or keep_layers(self._target_weights, self.layers)
+        weights = start or self._begun()
         student = Student(weights, device=self._device, dtype=self._dtype, generator=generator)
         schedule = Schedule(self._training.learning_rate, self._training.warmup_steps, self._training.steps)
         trainer = Trainer(student, schedule, self._training.objective)
@@ -123,6 +124,29 @@ class Distillation:
             self._round(trainer, checkpoint)
             self._measure(held_out, student, trainer.step)
         return student.weights()
+
+    def _begun(self) -> Weights:
+        """A student that has not been trained."""
+        self.layers = self._chosen_layers()
+        weights, neurons = keep_layers(self._target_weights, self.layers), self._training.neurons
+        return weights if neurons in (None, weights.shape.neurons) else self._narrowed(weights, neurons)
+
+    def _narrowed(self, weights: Weights, neurons: int) -> Weights:
+        """With so many neurons in each layer, chosen once."""
+        path = self._folder / "narrowed.npz"
+        if not path.exists():
+            text = self._round_text(0)
+            self._listener.begins("choosing neurons", len(self.layers))
+            # Least squares is done in float32, whatever the training computes in.
+            target = Llama.of(self._target_weights, device=self._device, dtype=torch.float32)
+            narrowed = narrow(target, self.layers, text, neurons, self._listener.done)
+            partial = path.with_suffix(".partial.npz")
+            layers = enumerate(narrowed.layers)
+            arrays = {layer_name(n, part): getattr(layer, part).cpu() for n, layer in layers for part in NARROWED}
+            np.savez(partial, **arrays)
+            partial.replace(path)
+        with np.load(path) as arrays:
+            return with_neurons(weights, neurons, dict(arrays))
 
     def _chosen_layers(self) -> tuple[int, ...]:
         """The layers that the student keeps, chosen once."""

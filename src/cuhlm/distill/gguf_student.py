@@ -8,7 +8,14 @@ from typing import Any
 from cuhlm.distill.gguf_weights import ARCHITECTURE, Floats, Weights
 
 _FILE_TYPES = {"F16": 1, "Q4_0": 2, "Q4_1": 3}  # llama.cpp's numbers for what most tensors are
-_REPLACED = ("GGUF.", "general.architecture", "general.name", "general.file_type", "llama.block_count")
+_REPLACED = (
+    "GGUF.",
+    "general.architecture",
+    "general.name",
+    "general.file_type",
+    "llama.block_count",
+    "llama.feed_forward_length",
+)
 
 
 class WeightType(StrEnum):
@@ -40,6 +47,7 @@ def write_student(path: Path, weights: Weights, weight_type: WeightType, *, targ
     writer.add_name(name)
     writer.add_file_type(_FILE_TYPES[weight_type])
     writer.add_block_count(weights.shape.layers)
+    writer.add_feed_forward_length(weights.shape.neurons)
     for tensor, array in weights.arrays.items():
         _add(writer, tensor, array, weight_type)
     writer.write_header_to_file()

@@ -28,6 +28,7 @@ class Shape:
     Attributes:
         layers: how many there are.
         width: of the residual stream.
+        neurons: of each layer's feed-forward part.
         heads: of the queries.
         kv_heads: of keys and values.
         head_width: entries of one head.
@@ -38,6 +39,7 @@ class Shape:
 
     layers: int
     width: int
+    neurons: int
     heads: int
     kv_heads: int
     head_width: int
@@ -66,6 +68,11 @@ def keep_layers(weights: Weights, layers: Sequence[int]) -> Weights:
         for part in LAYER_MATRICES + LAYER_NORMS:
             arrays[layer_name(new, part)] = weights.arrays[layer_name(old, part)]
     return Weights(replace(weights.shape, layers=len(layers)), arrays)
+
+
+def with_neurons(weights: Weights, neurons: int, arrays: Mapping[str, Floats]) -> Weights:
+    """The same model with other feed-forward matrices, of so many neurons."""
+    return Weights(replace(weights.shape, neurons=neurons), dict(weights.arrays) | dict(arrays))
 
 
 def layer_name(layer: int, part: str) -> str:
@@ -142,6 +149,7 @@ def _shape(path: Path, reader: Any) -> Shape:
     return Shape(
         layers=int(value("llama.block_count")),
         width=width,
+        neurons=int(value("llama.feed_forward_length")),
         heads=heads,
         kv_heads=int(value("llama.attention.head_count_kv", heads)),
         head_width=int(value("llama.rope.dimension_count", width // heads)),

@@ -128,6 +128,15 @@ class Llama:
             cache.length += stream.shape[1]
         return stream
 
+    def attended(self, layer: Layer, stream: Tensor) -> Tensor:
+        """The stream after a layer's attention, from position 0, same shape."""
+        return self._attended(layer, stream, _rotation(self.shape, 0, stream.shape[1], stream.device), None, 0)
+
+    def neurons(self, layer: Layer, stream: Tensor) -> Tensor:
+        """The values of a layer's neurons, given the stream after its attention; shape (rows, positions, neurons)."""
+        normed = _norm(stream, layer.ffn_norm, self.shape.norm_epsilon)
+        return functional.silu(functional.linear(normed, layer.ffn_gate)) * functional.linear(normed, layer.ffn_up)
+
     def normed(self, stream: Tensor) -> Tensor:
         """The stream after the last norm, same shape."""
         return _norm(stream, self.final_norm, self.shape.norm_epsilon)
@@ -139,11 +148,14 @@ class Llama:
     def _layer(
         self, layer: Layer, stream: Tensor, rotation: tuple[Tensor, Tensor], cache: Cache | None, index: int
     ) -> Tensor:
+        stream = self._attended(layer, stream, rotation, cache, index)
+        return stream + functional.linear(self.neurons(layer, stream), layer.ffn_down)
+
+    def _attended(
+        self, layer: Layer, stream: Tensor, rotation: tuple[Tensor, Tensor], cache: Cache | None, index: int
+    ) -> Tensor:
         normed = _norm(stream, layer.attn_norm, self.shape.norm_epsilon)
-        stream = stream + self._attention(layer, normed, rotation, cache, index)
-        normed = _norm(stream, layer.ffn_norm, self.shape.norm_epsilon)
-        gate = functional.silu(functional.linear(normed, layer.ffn_gate))
-        return stream + functional.linear(gate * functional.linear(normed, layer.ffn_up), layer.ffn_down)
+        return stream + self._attention(layer, normed, rotation, cache, index)
 
     def _attention(
         self, layer: Layer, normed: Tensor, rotation: tuple[Tensor, Tensor], cache: Cache | None, index: int

@@ -37,6 +37,7 @@ class Training:
 
     Attributes:
         layers: of the student.
+        neurons: of each layer's feed-forward part; None keeps all.
         tokens: to train on, repetitions and prompts included.
         objective: the loss.
         learning_rate: at its highest.
@@ -62,10 +63,12 @@ class Training:
     rows_per_step: int = 8
     warmup_steps: int = 20
     seed: int = 0
+    neurons: int | None = None
 
     def __post_init__(self) -> None:
         for name, value, holds, expected in (
             ("layers", self.layers, self.layers >= 1, "1 or more"),
+            ("neurons", self.neurons, self.neurons is None or self.neurons % 32 == 0 < self.neurons, "32, 64, 96, …"),
             ("tokens", self.tokens, self.tokens >= 1, "1 or more"),
             ("learning rate", self.learning_rate, 0 < self.learning_rate < 1, "a number above 0 and below 1"),
             ("passes", self.passes, self.passes >= 1, "1 or more"),

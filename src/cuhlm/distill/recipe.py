@@ -17,6 +17,7 @@ from cuhlm.experiments.prompts import encode_prompt
 
 if TYPE_CHECKING:
     from cuhlm.distill.distillation import Listener
+    from cuhlm.distill.gguf_weights import Shape
     from cuhlm.distill.shipping import Shipped
 
 _EXTRA = ("torch", "gguf")
@@ -75,7 +76,8 @@ def distill(recipe: Recipe, folder: Path, listener: "Listener", *, threads: int 
     from cuhlm.distill.shipping import MEASUREMENTS, Trial, choose_file, write_files  # noqa: PLC0415
 
     training = recipe.training
-    _check_layers(recipe, read_shape(recipe.target).layers, read_shape(recipe.start).layers if recipe.start else None)
+    shape = read_shape(recipe.target)
+    _check_size(recipe, shape, read_shape(recipe.start) if recipe.start else None)
     if threads is not None:
         torch.set_num_threads(threads)
     plan = _plan(recipe)
@@ -98,7 +100,7 @@ def distill(recipe: Recipe, folder: Path, listener: "Listener", *, threads: int 
             run.history.measurements,
             prompts_name=recipe.prompts_name,
             target_name=engine.card.name,
-            origin=_origin(recipe, run.layers),
+            origin=_origin(recipe, run.layers, shape.neurons),
             machine=_machine(torch.get_num_threads()),
         )
     (folder / "README.md").write_text(card, encoding="utf-8")
@@ -113,16 +115,22 @@ def _check_extra() -> None:
             )
 
 
-def _check_layers(recipe: Recipe, available: int, start: int | None) -> None:
-    layers = recipe.training.layers
-    if start is not None and start != layers:
-        raise ConfigurationError(
-            f"{recipe.start} has {start} layers, and --layers says {layers}; expected the same; change one of them"
-        )
-    if layers > available:
-        raise ConfigurationError(
-            f"--layers is {layers}; expected at most the target's {available}, and fewer to be of use; choose less"
-        )
+def _check_size(recipe: Recipe, target: "Shape", start: "Shape | None") -> None:
+    layers, neurons = recipe.training.layers, recipe.training.neurons
+    for name, value, available, begun in (
+        ("layers", layers, target.layers, start and start.layers),
+        ("neurons", neurons, target.neurons, start and start.neurons),
+    ):
+        if value is None:
+            continue
+        if begun is not None and begun != value:
+            raise ConfigurationError(
+                f"{recipe.start} has {begun} {name}, and --{name} says {value}; expected the same; change one of them"
+            )
+        if value > available:
+            raise ConfigurationError(
+                f"--{name} is {value}; expected at most the target's {available}, and fewer to be of use; choose less"
+            )
 
 
 def _plan(recipe: Recipe) -> Plan:
@@ -131,10 +139,11 @@ def _plan(recipe: Recipe) -> Plan:
     return Plan(file_fingerprint(recipe.target), start, prompts, recipe.training)
 
 
-def _origin(recipe: Recipe, layers: Sequence[int]) -> str:
+def _origin(recipe: Recipe, layers: Sequence[int], neurons: int) -> str:
     if recipe.start:
         return f"begun from `{recipe.start.name}`"
-    return f"begun as the target's layers {', '.join(map(str, layers))} (counted from 0)"
+    kept = f"begun as the target's layers {', '.join(map(str, layers))} (counted from 0)"
+    return f"{kept} with {recipe.training.neurons} of {neurons} neurons each" if recipe.training.neurons else kept
 
 
 def _machine(threads: int) -> str:

@@ -1,0 +1,116 @@
+"""A narrower feed-forward part for every layer: the neurons that are missed least, and the others' work shared out.
+
+Greedy, as for layers, but in closed form. With H the neurons' values over a text and W_j the outgoing weights of one,
+leaving it out and refitting the others by least squares costs ‖W_j‖² / [(HᵀH)⁻¹]_jj (optimal brain surgeon: Hassibi &
+Stork 1992), so the cheapest is left out, one after another. The matrix that leads out of those that stay is then fitted
+to what the target has in its residual stream there: one layer after another, so each makes up for what those before it
+have lost. No gradient is needed, and the student begins far nearer its target than one that lacks whole layers.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cuhlm.distill.llama import Layer, Llama
+from cuhlm.distill.text import Text
+
+NARROWED = ("ffn_gate", "ffn_up", "ffn_down")
+"""The matrices that change."""
+
+_ROWS_PER_PASS = 8
+_PENALTY = 0.03
+"""Of moving the kept weights, relative to a neuron's mean square: least squares on few tokens would fit their noise."""
+
+
+def narrow(
+    target: Llama, layers: Sequence[int], text: Text, neurons: int, progress: Callable[[int], None] = lambda _: None
+) -> Llama:
+    """The target with only some layers, and only some neurons in each.
+
+    Args:
+        target: in float32.
+        layers: to keep, in order.
+        text: of the target's own; some ten thousand tokens.
+        neurons: to keep in each layer; a multiple of 32, for 4-bit blocks.
+        progress: is told the layers done.
+    """
+    with torch.no_grad():
+        theirs = target.embedded(text.tokens[:, :-1].to(target.embedding.device))
+        theirs = _through(target, theirs, range(layers[0]))
+        ours, kept = theirs, []
+        for place, number in enumerate(layers):
+            layer = target.layers[number]
+            following = layers[place + 1] if place + 1 < len(layers) else target.shape.layers
+            theirs = _through(target, theirs, range(number, following))
+            ours = _by_rows(ours, partial(target.attended, layer))
+            narrowed, made = _narrow_layer(target, layer, ours, theirs, neurons)
+            kept.append(narrowed)
+            ours = ours + made
+            progress(place + 1)
+    return replace(target, shape=replace(target.shape, layers=len(kept), neurons=neurons), layers=kept)
+
+
+def _narrow_layer(target: Llama, layer: Layer, ours: Tensor, theirs: Tensor, neurons: int) -> tuple[Layer, Tensor]:
+    """A layer with fewer neurons, and what they add to the stream `ours`, which is to become `theirs`."""
+    values = _by_rows(ours, partial(target.neurons, layer)).flatten(0, 1)
+    gram = _gram(values, values)
+    wanted = _gram(values, (theirs - ours).flatten(0, 1))
+    chosen, refitted = choose_neurons(gram, layer.ffn_down.double(), neurons)
+    down = _fitted(gram[chosen][:, chosen], wanted[chosen], refitted).float()
+    narrowed = replace(layer, ffn_gate=layer.ffn_gate[chosen], ffn_up=layer.ffn_up[chosen], ffn_down=down.contiguous())
+    return narrowed, functional.linear(values[:, chosen], down).view_as(ours)
+
+
+def choose_neurons(gram: Tensor, down: Tensor, keep: int) -> tuple[Tensor, Tensor]:
+    """The neurons to keep, left over when the cheapest is left out again and again.
+
+    Args:
+        gram: HᵀH, shape (neurons, neurons), float64.
+        down: outgoing weights, shape (outputs, neurons), float64.
+        keep: how many, 1 to all.
+
+    Returns:
+        Their numbers, ascending, and their outgoing weights, refitted, shape (outputs, keep).
+    """
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(_damped(gram)))
+    weights = down.T.clone()
+    left_out = torch.zeros(len(gram), dtype=torch.bool, device=gram.device)
+    for _ in range(len(gram) - keep):
+        costs = weights.square().sum(-1) / inverse.diagonal()
+        worst = int(costs.masked_fill_(left_out, torch.inf).argmin())
+        column = inverse[:, worst].clone()
+        weights.addr_(column, weights[worst].clone(), alpha=-1 / float(column[worst]))
+        inverse.addr_(column, column, alpha=-1 / float(column[worst]))
+        left_out[worst] = True
+    return (~left_out).nonzero()[:, 0], weights[~left_out].T
+
+
+def _fitted(gram: Tensor, wanted: Tensor, before: Tensor) -> Tensor:
+    """Outgoing weights that make the most of the neurons left, shape (outputs, neurons), not far from `before`."""
+    penalty = _penalty(gram)
+    return torch.cholesky_solve(wanted + penalty * before.T, torch.linalg.cholesky(_damped(gram))).T
+
+
+def _damped(gram: Tensor) -> Tensor:
+    return gram + _penalty(gram) * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+
+
+def _penalty(gram: Tensor) -> float:
+    return _PENALTY * float(gram.diagonal().mean())
+
+
+def _gram(left: Tensor, right: Tensor) -> Tensor:
+    return (left.T @ right).double()
+
+
+def _through(target: Llama, stream: Tensor, layers: Sequence[int]) -> Tensor:
+    return _by_rows(stream, lambda rows: target.through(rows, layers))
+
+
+def _by_rows(stream: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
+    """`make` of a few rows at a time: their inner values are several times as large."""
+    return torch.cat([make(rows) for rows in stream.split(_ROWS_PER_PASS)])
