@@ -2,7 +2,7 @@
 
 Greedy, as for layers, but in closed form. With H the neurons' values over a text and W_j the outgoing weights of one,
 leaving it out and refitting the others by least squares costs ‖W_j‖² / [(HᵀH)⁻¹]_jj (optimal brain surgeon: Hassibi &
-Stork 1992), so the cheapest is left out, one after another. The matrix that leads out of those that stay is then fitted
+Stork 1992), so the cheapest are left out, a few at a time. The matrix that leads out of those that stay is then fitted
 to what the target has in its residual stream there: one layer after another, so each makes up for what those before it
 have lost. No gradient is needed, and the student begins far nearer its target than one that lacks whole layers.
 """
@@ -22,6 +22,8 @@ NARROWED = ("ffn_gate", "ffn_up", "ffn_down")
 """The matrices that change."""
 
 _ROWS_PER_PASS = 8
+_AT_ONCE = 96
+"""One of so many neurons is left out at a time; one of all left the same error (to 0.1 %), in seven times the time."""
 _PENALTY = 0.03
 """Of moving the kept weights, relative to a neuron's mean square: least squares on few tokens would fit their noise."""
 
@@ -77,16 +79,16 @@ def choose_neurons(gram: Tensor, down: Tensor, keep: int) -> tuple[Tensor, Tenso
         Their numbers, ascending, and their outgoing weights, refitted, shape (outputs, keep).
     """
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(_damped(gram)))
-    weights = down.T.clone()
-    left_out = torch.zeros(len(gram), dtype=torch.bool, device=gram.device)
-    for _ in range(len(gram) - keep):
-        costs = weights.square().sum(-1) / inverse.diagonal()
-        worst = int(costs.masked_fill_(left_out, torch.inf).argmin())
-        column = inverse[:, worst].clone()
-        weights.addr_(column, weights[worst].clone(), alpha=-1 / float(column[worst]))
-        inverse.addr_(column, column, alpha=-1 / float(column[worst]))
-        left_out[worst] = True
-    return (~left_out).nonzero()[:, 0], weights[~left_out].T
+    weights, chosen = down.T, torch.arange(len(gram), device=gram.device)
+    while len(chosen) > keep:
+        leave_out = min(len(chosen) - keep, 1 + len(chosen) // _AT_ONCE)
+        order = (weights.square().sum(-1) / inverse.diagonal()).argsort()
+        gone, stay = order[:leave_out], order[leave_out:].sort().values
+        taken_over = torch.linalg.solve(inverse[gone][:, gone], inverse[gone][:, stay]).T
+        weights = weights[stay] - taken_over @ weights[gone]
+        inverse = inverse[stay][:, stay] - taken_over @ inverse[gone][:, stay]
+        chosen = chosen[stay]
+    return chosen, weights.T
 
 
 def _fitted(gram: Tensor, wanted: Tensor, before: Tensor) -> Tensor:
