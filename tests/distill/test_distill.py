@@ -70,6 +70,7 @@ def test_the_card_says_what_was_measured(run: Path) -> None:
     assert "# draft-q4_" in card
     assert "| T | 1 − TV | keyed | same argmax | n |" in card
     assert f"\n{2 * ROUND_TOKENS} tokens" in card
+    assert (run / "fitted.npz").exists()  # whole layers are fitted, too
     layers = json.loads((run / "layers.json").read_text())
     assert f"the target's layers {layers[0]}, {layers[1]} (counted from 0)" in card
 
@@ -86,9 +87,9 @@ def test_it_narrows_every_layer_once(run: Path) -> None:
     narrow = run.parent / "narrow"
     arguments = ["--layers", "3", "--neurons", "64", "--tokens"]
     distil(COMMANDS[1], *arguments, str(ROUND_TOKENS))
-    written = (narrow / "narrowed.npz").stat().st_mtime_ns
+    written = (narrow / "fitted.npz").stat().st_mtime_ns
     distil(COMMANDS[1], *arguments, str(2 * ROUND_TOKENS))
-    assert (narrow / "narrowed.npz").stat().st_mtime_ns == written
+    assert (narrow / "fitted.npz").stat().st_mtime_ns == written
     assert read_shape(narrow / "draft-f16.gguf").neurons == 64
     assert "with 64 of 96 neurons each" in (narrow / "README.md").read_text(encoding="utf-8")
 

@@ -63,7 +63,7 @@ def distill(
     threads: options.Threads = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make a draft model: layers of the target, whole or narrower, trained on the target's own text to follow its law.
+    """Make a draft model: layers of the target, whole or narrower, trained to follow its law on its own text.
 
     Needs the extra `train` (torch and gguf) and a target in a GGUF file of the Llama kind. Stop it as you like: the
     same command goes on, and with more `--tokens` it trains on.

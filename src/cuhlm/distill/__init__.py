@@ -3,7 +3,7 @@
     target.gguf ──► gguf_weights   dequantised                    prompts.jsonl
         │                                                               │
         ├─► layer_choice   which layers the student keeps               │
-        ├─► narrowing      and which neurons of them                    ▼
+        ├─► fitting        which neurons of them; fitted to do all work ▼
         │                                            conversation  whose turn it is, and what is given
         ▼                                                               │
     llama          forward pass ──► text   on-policy, with its laws ◄───┘

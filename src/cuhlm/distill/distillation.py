@@ -5,7 +5,7 @@ All that takes time is kept in the run's folder, so the same command goes on whe
     plan.json        the run's numbers
     text/            what the target wrote, with its laws
     layers.json      the layers of the target that the student keeps
-    narrowed.npz     their weights, where neurons were left out
+    fitted.npz       their weights, fitted to take over the work of what was left out
     checkpoint.pt    latent weights, optimiser, step
     history.jsonl    agreement on the held-out prompts
 """
@@ -21,12 +21,12 @@ import torch
 
 from cuhlm.distill.conversation import TurnTokens
 from cuhlm.distill.corpus import Corpus
+from cuhlm.distill.fitting import FITTED, fit_layers
 from cuhlm.distill.gguf_weights import Weights, keep_layers, layer_name, with_neurons
 from cuhlm.distill.held_out import HeldOut
 from cuhlm.distill.history import History, Measurement
 from cuhlm.distill.layer_choice import choose_layers
 from cuhlm.distill.llama import Llama
-from cuhlm.distill.narrowing import NARROWED, narrow
 from cuhlm.distill.plan import Training
 from cuhlm.distill.precision import faster_dtype
 from cuhlm.distill.student import Student
@@ -128,21 +128,21 @@ class Distillation:
     def _begun(self) -> Weights:
         """A student that has not been trained."""
         self.layers = self._chosen_layers()
-        weights, neurons = keep_layers(self._target_weights, self.layers), self._training.neurons
-        return weights if neurons in (None, weights.shape.neurons) else self._narrowed(weights, neurons)
+        weights = keep_layers(self._target_weights, self.layers)
+        return self._fitted(weights, self._training.neurons or weights.shape.neurons)
 
-    def _narrowed(self, weights: Weights, neurons: int) -> Weights:
-        """With so many neurons in each layer, chosen once."""
-        path = self._folder / "narrowed.npz"
+    def _fitted(self, weights: Weights, neurons: int) -> Weights:
+        """With so many neurons in each layer, chosen and fitted once."""
+        path = self._folder / "fitted.npz"
         if not path.exists():
             text = self._round_text(0)
-            self._listener.begins("choosing neurons", len(self.layers))
+            self._listener.begins("fitting layers", len(self.layers))
             # Least squares is done in float32, whatever the training computes in.
             target = Llama.of(self._target_weights, device=self._device, dtype=torch.float32)
-            narrowed = narrow(target, self.layers, text, neurons, self._listener.done)
+            fitted = fit_layers(target, self.layers, text, neurons, self._listener.done)
             partial = path.with_suffix(".partial.npz")
-            layers = enumerate(narrowed.layers)
-            arrays = {layer_name(n, part): getattr(layer, part).cpu() for n, layer in layers for part in NARROWED}
+            layers = enumerate(fitted.layers)
+            arrays = {layer_name(n, part): getattr(layer, part).cpu() for n, layer in layers for part in FITTED}
             np.savez(partial, **arrays)
             partial.replace(path)
         with np.load(path) as arrays:

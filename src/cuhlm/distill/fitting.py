@@ -1,10 +1,10 @@
-"""A narrower feed-forward part for every layer: the neurons that are missed least, and the others' work shared out.
+"""The student before training: the layers that stay, and the neurons in them, take over the work of those that go.
 
-Greedy, as for layers, but in closed form. With H the neurons' values over a text and W_j the outgoing weights of one,
-leaving it out and refitting the others by least squares costs ‖W_j‖² / [(HᵀH)⁻¹]_jj (optimal brain surgeon: Hassibi &
-Stork 1992), so the cheapest are left out, a few at a time. The matrix that leads out of those that stay is then fitted
-to what the target has in its residual stream there: one layer after another, so each makes up for what those before it
-have lost. No gradient is needed, and the student begins far nearer its target than one that lacks whole layers.
+In closed form, one layer after another: the matrix that leads out of a layer's neurons is fitted by least squares to
+what the target has in its residual stream there, so each makes up for what those before it have lost. Where neurons go,
+they are those that are missed least. With H their values over a text and W_j the outgoing weights of one, leaving it
+out and refitting the others costs ‖W_j‖² / [(HᵀH)⁻¹]_jj (optimal brain surgeon: Hassibi & Stork 1992), so the cheapest
+are left out, a few at a time. No gradient is needed, and training begins far nearer the target (experiments/LOG.md).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from torch.nn import functional
 from cuhlm.distill.llama import Layer, Llama
 from cuhlm.distill.text import Text
 
-NARROWED = ("ffn_gate", "ffn_up", "ffn_down")
+FITTED = ("ffn_gate", "ffn_up", "ffn_down")
 """The matrices that change."""
 
 _ROWS_PER_PASS = 8
@@ -28,10 +28,10 @@ _PENALTY = 0.03
 """Of moving the kept weights, relative to a neuron's mean square: least squares on few tokens would fit their noise."""
 
 
-def narrow(
+def fit_layers(
     target: Llama, layers: Sequence[int], text: Text, neurons: int, progress: Callable[[int], None] = lambda _: None
 ) -> Llama:
-    """The target with only some layers, and only some neurons in each.
+    """The target with only some layers, and only some neurons in each, fitted to do the work of all.
 
     Args:
         target: in float32.
@@ -49,22 +49,22 @@ def narrow(
             following = layers[place + 1] if place + 1 < len(layers) else target.shape.layers
             theirs = _through(target, theirs, range(number, following))
             ours = _by_rows(ours, partial(target.attended, layer))
-            narrowed, made = _narrow_layer(target, layer, ours, theirs, neurons)
-            kept.append(narrowed)
+            fitted, made = _fit_layer(target, layer, ours, theirs, neurons)
+            kept.append(fitted)
             ours = ours + made
             progress(place + 1)
     return replace(target, shape=replace(target.shape, layers=len(kept), neurons=neurons), layers=kept)
 
 
-def _narrow_layer(target: Llama, layer: Layer, ours: Tensor, theirs: Tensor, neurons: int) -> tuple[Layer, Tensor]:
+def _fit_layer(target: Llama, layer: Layer, ours: Tensor, theirs: Tensor, neurons: int) -> tuple[Layer, Tensor]:
     """A layer with fewer neurons, and what they add to the stream `ours`, which is to become `theirs`."""
     values = _by_rows(ours, partial(target.neurons, layer)).flatten(0, 1)
     gram = _gram(values, values)
     wanted = _gram(values, (theirs - ours).flatten(0, 1))
     chosen, refitted = choose_neurons(gram, layer.ffn_down.double(), neurons)
-    down = _fitted(gram[chosen][:, chosen], wanted[chosen], refitted).float()
-    narrowed = replace(layer, ffn_gate=layer.ffn_gate[chosen], ffn_up=layer.ffn_up[chosen], ffn_down=down.contiguous())
-    return narrowed, functional.linear(values[:, chosen], down).view_as(ours)
+    down = _solved(gram[chosen][:, chosen], wanted[chosen], refitted).float()
+    fitted = replace(layer, ffn_gate=layer.ffn_gate[chosen], ffn_up=layer.ffn_up[chosen], ffn_down=down.contiguous())
+    return fitted, functional.linear(values[:, chosen], down).view_as(ours)
 
 
 def choose_neurons(gram: Tensor, down: Tensor, keep: int) -> tuple[Tensor, Tensor]:
@@ -91,7 +91,7 @@ def choose_neurons(gram: Tensor, down: Tensor, keep: int) -> tuple[Tensor, Tenso
     return chosen, weights.T
 
 
-def _fitted(gram: Tensor, wanted: Tensor, before: Tensor) -> Tensor:
+def _solved(gram: Tensor, wanted: Tensor, before: Tensor) -> Tensor:
     """Outgoing weights that make the most of the neurons left, shape (outputs, neurons), not far from `before`."""
     penalty = _penalty(gram)
     return torch.cholesky_solve(wanted + penalty * before.T, torch.linalg.cholesky(_damped(gram))).T

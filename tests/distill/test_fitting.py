@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from cuhlm.distill.conversation import Conversation, TurnTokens
+from cuhlm.distill.fitting import FITTED, choose_neurons, fit_layers
 from cuhlm.distill.gguf_weights import layer_name, read_weights
 from cuhlm.distill.llama import Llama
-from cuhlm.distill.narrowing import NARROWED, choose_neurons, narrow
 from cuhlm.distill.text import Text, write_text
 
 TURNS = TurnTokens(opening=(1,), to_answer=(3,), to_user=(5,), ends=frozenset({3}))
@@ -43,22 +43,24 @@ def distance(one: Llama, other: Llama, text: Text) -> float:
 
 
 def test_with_all_its_neurons_a_layer_stays_as_it_is(target: Llama, text: Text) -> None:
-    assert distance(narrow(target, range(4), text, NEURONS), target, text) < 1e-3
+    assert distance(fit_layers(target, range(4), text, NEURONS), target, text) < 1e-3
 
 
 def test_neurons_whose_work_others_can_do_are_not_missed(target: Llama, text: Text) -> None:
     done: list[int] = []
-    narrowed = narrow(target, range(4), text, 64, done.append)
-    cut = [replace(layer, **{p: _first(getattr(layer, p), p, 64) for p in NARROWED}) for layer in target.layers]
-    assert distance(narrowed, target, text) < 0.2 * distance(replace(target, layers=cut), target, text)
-    assert narrowed.shape.neurons == 64
-    assert [tuple(getattr(narrowed.layers[0], part).shape) for part in NARROWED] == [(64, 64)] * 3
+    fitted = fit_layers(target, range(4), text, 64, done.append)
+    cut = [replace(layer, **{p: _first(getattr(layer, p), p, 64) for p in FITTED}) for layer in target.layers]
+    assert distance(fitted, target, text) < 0.2 * distance(replace(target, layers=cut), target, text)
+    assert fitted.shape.neurons == 64
+    assert [tuple(getattr(fitted.layers[0], part).shape) for part in FITTED] == [(64, 64)] * 3
     assert done == [1, 2, 3, 4]
 
 
 def test_those_that_stay_make_up_for_dropped_layers(target: Llama, text: Text) -> None:
     kept = (0, 1, 3)
-    assert distance(narrow(target, kept, text, NEURONS), target, text) < distance(target.keeping(kept), target, text)
+    assert distance(fit_layers(target, kept, text, NEURONS), target, text) < distance(
+        target.keeping(kept), target, text
+    )
 
 
 def test_what_says_little_or_says_it_again_is_left_out() -> None:
