@@ -161,7 +161,7 @@ def test_a_lost_verifier_is_an_error_within_the_deadline_and_the_tokens_so_far_s
         waited = time.monotonic() - lost_at
         doomed.process.send_signal(signal.SIGCONT)
     assert type(raised.value) is error
-    assert waited < deadline_seconds + 5  # of grace: a busy machine took 1.7
+    assert waited < deadline_seconds + 1
     tokens = tuple(record.token for record in records)
     assert 5 <= len(tokens) < len(whole.tokens)
     assert tokens == whole.tokens[: len(tokens)]
