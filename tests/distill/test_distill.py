@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from cuhlm.cli import app
-from cuhlm.distill.gguf_weights import read_shape
+from cuhlm.distill.gguf_weights import layer_name, read_shape, read_weights
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.locate import BUILT_IN_TARGET
 from cuhlm.errors import ConfigurationError, CuhlmError
@@ -70,9 +71,8 @@ def test_the_card_says_what_was_measured(run: Path) -> None:
     assert "# draft-q4_" in card
     assert "| T | 1 − TV | keyed | same argmax | n |" in card
     assert f"\n{2 * ROUND_TOKENS} tokens" in card
-    assert (run / "fitted.npz").exists()  # whole layers are fitted, too
     layers = json.loads((run / "layers.json").read_text())
-    assert f"the target's layers {layers[0]}, {layers[1]} (counted from 0)" in card
+    assert f"the target's layers {layers[0]}, {layers[1]} (counted from 0), fitted" in card
 
 
 def test_the_same_command_with_more_tokens_trains_on(run: Path) -> None:
@@ -81,6 +81,16 @@ def test_the_same_command_with_more_tokens_trains_on(run: Path) -> None:
     assert tokens == [0, ROUND_TOKENS, 2 * ROUND_TOKENS]
     distil(COMMANDS[2], "--layers", "2", "--tokens", str(3 * ROUND_TOKENS))
     assert [json.loads(line)["tokens"] for line in history.read_text().splitlines()] == [*tokens, 3 * ROUND_TOKENS]
+
+
+def test_whole_layers_are_fitted_too(run: Path) -> None:
+    target = read_weights(run.parent / "large.gguf").arrays
+    layers = json.loads((run / "layers.json").read_text())
+    with np.load(run / "fitted.npz") as fitted:
+        for place, layer in enumerate(layers):
+            after, before = fitted[layer_name(place, "ffn_down")], target[layer_name(layer, "ffn_down")]
+            assert after.shape == before.shape
+            assert not np.array_equal(after, before)
 
 
 def test_it_narrows_every_layer_once(run: Path) -> None:

@@ -138,7 +138,9 @@ class Distillation:
             text = self._round_text(0)
             self._listener.begins("fitting layers", len(self.layers))
             # Least squares is done in float32, whatever the training computes in.
-            target = Llama.of(self._target_weights, device=self._device, dtype=torch.float32)
+            target = self._target
+            if self._dtype != torch.float32:
+                target = Llama.of(self._target_weights, device=self._device, dtype=torch.float32)
             fitted = fit_layers(target, self.layers, text, neurons, self._listener.done)
             partial = path.with_suffix(".partial.npz")
             layers = enumerate(fitted.layers)

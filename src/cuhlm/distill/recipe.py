@@ -143,7 +143,9 @@ def _origin(recipe: Recipe, layers: Sequence[int], neurons: int) -> str:
     if recipe.start:
         return f"begun from `{recipe.start.name}`"
     kept = f"begun as the target's layers {', '.join(map(str, layers))} (counted from 0)"
-    return f"{kept} with {recipe.training.neurons} of {neurons} neurons each" if recipe.training.neurons else kept
+    if recipe.training.neurons:
+        kept += f" with {recipe.training.neurons} of {neurons} neurons each"
+    return f"{kept}, fitted to do the work of all"
 
 
 def _machine(threads: int) -> str:
