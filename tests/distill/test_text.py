@@ -24,10 +24,11 @@ def written(tiny: Llama, seed: int = 0) -> Text:
     return write_text(tiny, conversations, [0.7, 1.0], 24, torch.Generator().manual_seed(seed))
 
 
-def test_the_laws_kept_are_the_targets_at_the_text_as_it_stands(tiny: Llama) -> None:
+def test_the_laws_kept_are_the_targets_at_the_text_and_temperature_of_each_row(tiny: Llama) -> None:
     text = written(tiny)
     with torch.no_grad():
-        logprobs = tiny.logits(tiny.hidden(text.tokens[:, :-1])).log_softmax(-1)
+        logits = tiny.logits(tiny.hidden(text.tokens[:, :-1]))
+    logprobs = (logits / torch.tensor([0.7, 1.0])[:, None, None]).log_softmax(-1)
     expected = logprobs.gather(-1, text.top_tokens.long())
     assert text.top_tokens.shape == (2, 23, LAW_ENTRIES)
     assert torch.allclose(text.top_logprobs.float(), expected, atol=0.02)  # float16

@@ -35,7 +35,7 @@ def distill(
     passes: Annotated[
         int,
         typer.Option("--passes", min=1, help="Texts trained on for each one written.", rich_help_panel=TRAINING),
-    ] = 2,
+    ] = 1,
     loss: Annotated[
         str, typer.Option("--loss", help="kl, tv, or kl-tv, one after the other.", rich_help_panel=TRAINING)
     ] = "kl-tv",

@@ -34,7 +34,7 @@ from cuhlm.distill.text import Text
 from cuhlm.distill.training import Schedule, Trainer
 
 _CHOICE_ROWS = 6  # of text that layers are chosen on: about 700 answer tokens
-_ROWS_PER_PASS = {"cpu": 2, "cuda": 64}  # gradients of several passes make a step; fewer rows stay in a CPU's caches
+_ROWS_PER_PASS = {"cpu": 4, "cuda": 64}  # gradients of several passes make a step
 _SAVE_EVERY = 16  # steps; a checkpoint is three times the student in float32
 
 

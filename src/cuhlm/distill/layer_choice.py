@@ -46,5 +46,4 @@ def _least_missed(target: Llama, text: Text, kept: Sequence[int]) -> int:
 def _distance(target: Llama, stream: Tensor, text: Text) -> float:
     """Mean TV between the law made of `stream` and the target's, over the answers."""
     logits = target.logits(target.normed(stream[text.is_answer.to(stream.device)]))
-    top_tokens, top_logprobs = (kept[text.is_answer].to(stream.device) for kept in (text.top_tokens, text.top_logprobs))
-    return float(tv(logits, top_tokens.long(), top_logprobs.float()).mean())
+    return float(tv(logits, text.answer_laws(stream.device)).mean())

@@ -169,9 +169,7 @@ class Llama:
         if cache:
             attended = _attend_one(queries, *_remember(cache, index, keys, values), cache.length + 1)
         else:
-            attended = functional.scaled_dot_product_attention(
-                queries, keys, values, is_causal=True, enable_gqa=heads != kv_heads
-            ).transpose(1, 2)
+            attended = _attend_all(queries, keys.flatten(0, 1), values.flatten(0, 1))
         return functional.linear(attended.reshape(rows, positions, heads * width), layer.attn_output)
 
 
@@ -215,3 +213,15 @@ def _attend_one(queries: Tensor, keys: Tensor, values: Tensor, length: int) -> T
     scores = torch.bmm(grouped, keys.transpose(-1, -2)).float() * width**-0.5
     scores[:, :, length:] = -torch.inf
     return torch.bmm(scores.softmax(-1).to(values.dtype), values).view(rows, 1, heads, width)
+
+
+def _attend_all(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention of every position to itself and those before; shape (rows, positions, heads, head width).
+
+    Plain products: on a CPU, forward and backward take half the time of PyTorch's fused attention.
+    """
+    rows, heads, positions, width = queries.shape
+    grouped = queries.reshape(keys.shape[0], -1, width)
+    later = queries.new_full((positions, positions), -torch.inf).triu(1).repeat(grouped.shape[1] // positions, 1)
+    scores = torch.baddbmm(later, grouped, keys.transpose(-1, -2), alpha=width**-0.5)
+    return torch.bmm(scores.softmax(-1), values).view(rows, heads, positions, width).transpose(1, 2)

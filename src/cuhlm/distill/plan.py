@@ -55,7 +55,7 @@ class Training:
     tokens: int
     objective: Objective = Objective.KL_THEN_TV
     learning_rate: float = 6e-4
-    passes: int = 2
+    passes: int = 1
     temperatures: tuple[float, ...] = (0.7, 1.0)
     held_out: int = 20
     length: int = 256

@@ -20,17 +20,38 @@ LAW_ENTRIES = 128
 
 
 @dataclass(frozen=True, slots=True)
+class Laws:
+    """What is kept of the target's laws at n positions.
+
+    Attributes:
+        temperatures: T of each, shape (n, 1), float32.
+        tokens: ids, most probable first, shape (n, entries), int64.
+        logprobs: ln y of those at T, same shape, float32.
+    """
+
+    temperatures: Tensor
+    tokens: Tensor
+    logprobs: Tensor
+
+    def rows(self, chosen: slice) -> "Laws":
+        """Those of some positions."""
+        return Laws(self.temperatures[chosen], self.tokens[chosen], self.logprobs[chosen])
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """Rows of conversation and the target's laws along them.
 
     Attributes:
         tokens: ids, shape (rows, length), int64.
+        temperatures: T at which each row was drawn, shape (rows,), float32.
         is_answer: whether token t + 1 was drawn by the target as part of an answer, shape (rows, length − 1), bool.
         top_tokens: of the law of token t + 1, most probable first, shape (rows, length − 1, entries), int32.
-        top_logprobs: ln y of those at T = 1, same shape, float16.
+        top_logprobs: ln y of those at the row's T, same shape, float16.
     """
 
     tokens: Tensor
+    temperatures: Tensor
     is_answer: Tensor
     top_tokens: Tensor
     top_logprobs: Tensor
@@ -38,6 +59,13 @@ class Text:
     def rows(self, chosen: slice | Tensor) -> "Text":
         """Some of the rows."""
         return Text(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    def answer_laws(self, device: torch.device) -> Laws:
+        """The laws of the answers' tokens, row after row, on `device`."""
+        counts = self.is_answer
+        heat = self.temperatures[:, None].expand_as(counts)[counts][:, None]
+        tokens, logprobs = self.top_tokens[counts].long(), self.top_logprobs[counts].float()
+        return Laws(heat.to(device), tokens.to(device), logprobs.to(device))
 
     @classmethod
     def joined(cls, texts: "Sequence[Text]") -> "Text":
@@ -70,13 +98,13 @@ def write_text(
     Args:
         target: the model whose laws are wanted.
         conversations: one per row.
-        temperatures: T of each row's draws, > 0; the laws kept are those at T = 1.
+        temperatures: T of each row's draws and laws, > 0.
         length: tokens per row.
         generator: on the target's device.
         progress: is told the positions done.
     """
     device, rows = target.embedding.device, len(conversations)
-    heat = torch.tensor(temperatures, device=device)[:, None]
+    heat = torch.tensor(temperatures, dtype=torch.float32)
     cache = target.new_cache(rows)
     tokens = torch.zeros(rows, length, dtype=torch.int64)
     is_answer = torch.zeros(rows, length - 1, dtype=torch.bool)
@@ -86,14 +114,15 @@ def write_text(
     tokens[:, 0] = torch.tensor([conversation.take(-1)[0] for conversation in conversations])
     for position in range(length - 1):
         logits = _next_logits(target, tokens[:, position : position + 1].to(device), cache)
-        drawn = _draw(logits / heat, generator).tolist()
+        logits /= heat[:, None].to(device)
+        drawn = _draw(logits, generator).tolist()
         taken = [conversation.take(token) for conversation, token in zip(conversations, drawn, strict=True)]
         tokens[:, position + 1] = torch.tensor([token for token, _ in taken])
         is_answer[:, position] = torch.tensor([counts for _, counts in taken])
         top = torch.log_softmax(logits, -1).topk(entries)
         top_tokens[:, position], top_logprobs[:, position] = top.indices.cpu(), top.values.cpu()
         progress(position + 1)
-    return Text(tokens, is_answer, top_tokens, top_logprobs)
+    return Text(tokens, heat, is_answer, top_tokens, top_logprobs)
 
 
 def _next_logits(target: Llama, tokens: Tensor, cache: Cache) -> Tensor:

@@ -88,11 +88,10 @@ class Trainer:
         hidden = llama.hidden(text.tokens[:, :-1].to(llama.embedding.device))[text.is_answer]
         leaf = hidden.detach().requires_grad_()
         distance, loss = LOSSES[self._objective.at(self.step, self._schedule.steps)], 0.0
-        top_tokens, top_logprobs = text.top_tokens[text.is_answer], text.top_logprobs[text.is_answer]
+        laws = text.answer_laws(leaf.device)
         for start in range(0, len(leaf), _LOGIT_ROWS):
             some = slice(start, start + _LOGIT_ROWS)
-            tokens, logprobs = (kept[some].to(leaf.device) for kept in (top_tokens, top_logprobs))
-            part = distance(llama.logits(leaf[some]), tokens.long(), logprobs.float()).sum() / answers
+            part = distance(llama.logits(leaf[some]), laws.rows(some)).sum() / answers
             torch.autograd.backward(part)
             loss += float(part.detach())
         if leaf.grad is not None:
