@@ -115,4 +115,5 @@ def _through(target: Llama, stream: Tensor, layers: Sequence[int]) -> Tensor:
 
 def _by_rows(stream: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
     """`make` of a few rows at a time: their inner values are several times as large."""
-    return torch.cat([make(rows) for rows in stream.split(_ROWS_PER_PASS)])
+    starts = range(0, len(stream), _ROWS_PER_PASS)
+    return torch.cat([make(stream[start : start + _ROWS_PER_PASS]) for start in starts])
