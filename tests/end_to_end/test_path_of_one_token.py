@@ -38,7 +38,7 @@ def test_one_token_goes_from_the_draft_model_to_the_targets_verdict_and_back(
     profile = load_profile(DRAFT_PROFILE)
     settings = settings_for(find_method("cu-hlm"), profile, threshold=0.0)  # u is never 0: the token is transmitted
     sampling, vocab_size = Sampling(temperature=0.7), draft_engine.card.vocab_size
-    prompt = encode_prompt(draft_engine.tokenizer, "Why is the sky blue?")
+    prompt = encode_prompt(draft_engine.tokenizer, "Give me three tips for packing a suitcase.")
     watch, codec = Stopwatch(lambda: 0.0), FixedWidthCodec()
 
     # The device itself over the in-process link; what follows must end at the same token and the same record.
