@@ -37,7 +37,7 @@ def test_the_card_names_model_vocabulary_and_weights(
     draft_engine: LlamaCppEngine, target_engine: LlamaCppEngine
 ) -> None:
     draft, target = draft_engine.card, target_engine.card
-    assert (draft.name, draft.vocab_size, draft.context_length) == ("SmolLM2-draft-16L", 49152, 1024)
+    assert (draft.name, draft.vocab_size, draft.context_length) == ("smollm2-draft-16l", 49152, 1024)
     assert draft.vocab_fingerprint == target.vocab_fingerprint
     assert draft.fingerprint != target.fingerprint
     assert draft.end_tokens == frozenset({0, 2, 4})
@@ -166,7 +166,7 @@ def test_using_a_closed_engine_is_refused_everywhere() -> None:
         with pytest.raises(ValueError, match="closed; expected an open one"):
             use()
     sequence.close()
-    assert engine.card.name == "SmolLM2-draft-16L"
+    assert engine.card.name == "smollm2-draft-16l"
 
 
 def test_a_sequence_of_another_engine_is_refused(draft_engine: LlamaCppEngine) -> None:
