@@ -104,7 +104,7 @@ def write_text(
         progress: is told the positions done.
     """
     device, rows = target.embedding.device, len(conversations)
-    heat = torch.tensor(temperatures, dtype=torch.float32)
+    heat = torch.tensor(temperatures, dtype=torch.float32, device=device)
     cache = target.new_cache(rows)
     tokens = torch.zeros(rows, length, dtype=torch.int64)
     is_answer = torch.zeros(rows, length - 1, dtype=torch.bool)
@@ -114,7 +114,7 @@ def write_text(
     tokens[:, 0] = torch.tensor([conversation.take(-1)[0] for conversation in conversations])
     for position in range(length - 1):
         logits = _next_logits(target, tokens[:, position : position + 1].to(device), cache)
-        logits /= heat[:, None].to(device)
+        logits /= heat[:, None]
         drawn = _draw(logits, generator).tolist()
         taken = [conversation.take(token) for conversation, token in zip(conversations, drawn, strict=True)]
         tokens[:, position + 1] = torch.tensor([token for token, _ in taken])
@@ -122,7 +122,7 @@ def write_text(
         top = torch.log_softmax(logits, -1).topk(entries)
         top_tokens[:, position], top_logprobs[:, position] = top.indices.cpu(), top.values.cpu()
         progress(position + 1)
-    return Text(tokens, heat, is_answer, top_tokens, top_logprobs)
+    return Text(tokens, heat.cpu(), is_answer, top_tokens, top_logprobs)
 
 
 def _next_logits(target: Llama, tokens: Tensor, cache: Cache) -> Tensor:
