@@ -37,6 +37,22 @@ def tiny_target(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def other_rotation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Like the tiny target, but for the base of its rotary positions."""
+    path = tmp_path_factory.mktemp("other") / "other.gguf"
+    _write(path, rope_base=500.0)
+    return path
+
+
+@pytest.fixture(scope="session")
+def scaled_rotation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Like the tiny target, but its rotary positions are scaled."""
+    path = tmp_path_factory.mktemp("scaled") / "scaled.gguf"
+    _write(path, rope_scale=4.0)
+    return path
+
+
+@pytest.fixture(scope="session")
 def prompt_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("prompts") / "prompts.jsonl"
     path.write_text("".join(f'{{"prompt": "Name {count} fruits."}}\n' for count in ("two", "three", "four", "five")))
@@ -59,8 +75,8 @@ def _vocabulary(reader: Any) -> dict[str, tuple[Any, Any, Any]]:
     return fields
 
 
-def _write(path: Path) -> None:
-    from gguf import GGUFReader, GGUFWriter  # noqa: PLC0415
+def _write(path: Path, *, rope_base: float = 10000.0, rope_scale: float | None = None) -> None:
+    from gguf import GGUFReader, GGUFWriter, RopeScalingType  # noqa: PLC0415
 
     rng = np.random.default_rng(0)
     writer = GGUFWriter(path, "llama")
@@ -74,7 +90,10 @@ def _write(path: Path) -> None:
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KV_HEADS)
     writer.add_rope_dimension_count(HEAD_WIDTH)
-    writer.add_rope_freq_base(10000.0)
+    writer.add_rope_freq_base(rope_base)
+    if rope_scale is not None:
+        writer.add_rope_scaling_type(RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(rope_scale)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(VOCAB_SIZE)
 

@@ -15,7 +15,7 @@ from cuhlm.cli import app
 from cuhlm.distill.gguf_weights import layer_name, read_shape, read_weights
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.locate import BUILT_IN_TARGET
-from cuhlm.errors import ConfigurationError, CuhlmError
+from cuhlm.errors import ConfigurationError, CuhlmError, ModelError
 
 DOCS = (Path(__file__).parents[2] / "docs" / "distill.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    cuhlm (distill .*)$", DOCS, re.MULTILINE)
@@ -128,10 +128,14 @@ def test_all_commands_of_the_docs_were_run() -> None:
         (["--name", "../x"], "cannot name a file"),
         (["--tokens", "100", "--held-out", "4"], "to be held out"),
         (["--length", "20"], "make rows longer"),
-        (["--batch", "3"], "divisor"),
+        (["--batch", "3"], "divisor of 8"),
+        (["--batch", "0"], "divisor of 8"),
+        (["--rows", "0"], "rows: 0; expected 1 or more"),
         (["--start", BUILT_IN_TARGET], "30 layers, and --layers says 2"),
         (["--neurons", "128"], "at most the target's 96"),
         (["--neurons", "50"], "neurons: 50; expected 32, 64, 96"),
+        (["--threads", "0"], "threads is 0"),
+        (["--length", "4096"], "context_length is 4160; expected 1 to 2048"),
     ],
 )
 def test_mistakes_are_told_in_one_line(folder: Path, extra: list[str], message: str) -> None:
@@ -139,3 +143,27 @@ def test_mistakes_are_told_in_one_line(folder: Path, extra: list[str], message: 
         distil(COMMANDS[0], "--layers", "2", "--out", "mistaken", *extra)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_draft_of_another_target_is_refused(folder: Path, other_rotation: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"rope_base 500\.0, and the target 10000\.0"):
+        distil(COMMANDS[0], "--layers", "4", "--out", "mistaken", "--start", str(other_rotation))
+
+
+def test_a_target_with_scaled_positions_is_refused(folder: Path, scaled_rotation: Path) -> None:
+    with pytest.raises(ModelError, match=r"scales its rotary positions \(by 4\)"):
+        distil(COMMANDS[0], "--layers", "2", "--out", "mistaken", "--target", str(scaled_rotation))
+
+
+@pytest.mark.parametrize("length", [4, 2000])
+def test_a_file_that_ends_too_soon_is_refused(folder: Path, tiny_target: Path, tmp_path: Path, length: int) -> None:
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(tiny_target.read_bytes()[:length])
+    with pytest.raises(ModelError, match="no readable GGUF file"):
+        distil(COMMANDS[0], "--layers", "2", "--out", "mistaken", "--target", str(cut))
+
+
+def test_equal_prompts_are_held_out_together(folder: Path) -> None:
+    Path("twice.jsonl").write_text('{"prompt": "Name a fruit."}\n' * 3 + '{"prompt": "Name a tree."}\n')
+    with pytest.raises(ConfigurationError, match="2 prompts have at most"):
+        distil(COMMANDS[0], "--layers", "2", "--out", "mistaken", "--prompts", "twice.jsonl")

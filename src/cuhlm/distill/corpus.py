@@ -16,7 +16,7 @@ Prompts = Sequence[tuple[int, ...]]
 
 _FOLDER = "text"
 _HELD_OUT = "held_out.npz"
-_HELD_OUT_SEED = 2**40
+_HELD_OUT_SEED = 2**31  # a CPU generator takes 32 bits; texts have the seeds from the run's own on
 
 
 class Corpus:
@@ -35,7 +35,7 @@ class Corpus:
             target: writes.
             turns: of its chat template.
             prompts: tokens of each, without the template's. Those are left out that fill more than half of what the
-                template leaves of a row.
+                template leaves of a row, and all but the first of equal ones.
 
         Raises:
             ConfigurationError: too few prompts are left.
@@ -44,7 +44,8 @@ class Corpus:
         self._folder = folder / _FOLDER
         self._folder.mkdir(exist_ok=True)
         room = (training.length - len(turns.opening) - len(turns.to_answer)) // 2
-        fitting = [place for place, prompt in enumerate(prompts) if 0 < len(prompt) <= room]
+        first = {prompt: place for place, prompt in reversed(list(enumerate(prompts)))}
+        fitting = [place for place in sorted(first.values()) if 0 < len(prompts[place]) <= room]
         if len(fitting) <= training.held_out:
             raise ConfigurationError(
                 f"{len(fitting)} prompts have at most {room} tokens and leave room for an answer, and "

@@ -33,8 +33,10 @@ from cuhlm.distill.student import Student
 from cuhlm.distill.text import Text
 from cuhlm.distill.training import Schedule, Trainer
 
-_CHOICE_ROWS = 6  # of text that layers are chosen on: about 700 answer tokens
-_ROWS_PER_PASS = {"cpu": 4, "cuda": 64}  # gradients of several passes make a step
+_CHOICE_TOKENS = 6 * 256  # of text that layers are chosen on: about 700 of them are answers
+_FITTING_TOKENS = 128 * 256
+_ROWS_PER_PASS = {"cpu": 4, "cuda": 64}  # at most; gradients of several passes make a step
+_PAIRS_PER_PASS = 64 * 256**2  # of positions: every layer keeps the attention between them for the backward pass
 _SAVE_EVERY = 16  # steps; a checkpoint is three times the student in float32
 
 
@@ -135,7 +137,7 @@ class Distillation:
         """With so many neurons in each layer, chosen and fitted once."""
         path = self._folder / "fitted.npz"
         if not path.exists():
-            text = self._round_text(0)
+            text = self._beginning(_FITTING_TOKENS)
             self._listener.begins("fitting layers", len(self.layers))
             # Least squares is done in float32, whatever the training computes in.
             target = self._target
@@ -154,10 +156,12 @@ class Distillation:
         """The layers that the student keeps, chosen once."""
         path = self._folder / "layers.json"
         if not path.exists():
-            text = self._round_text(0).rows(slice(_CHOICE_ROWS))
+            text = self._beginning(_CHOICE_TOKENS)
             self._listener.begins("choosing layers", self._target.shape.layers - self._training.layers)
             layers = choose_layers(self._target, text, self._training.layers, self._listener.done)
-            path.write_text(json.dumps(layers), encoding="utf-8")
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps(layers), encoding="utf-8")
+            partial.replace(path)
         return tuple(json.loads(path.read_text(encoding="utf-8")))
 
     def _round(self, trainer: Trainer, checkpoint: Path) -> None:
@@ -167,9 +171,9 @@ class Distillation:
         texts = self.corpus.steps(number)
         try:
             for step in range(first, self._training.steps_per_round):
-                loss = trainer.train(texts.step(step), rows_per_pass=_ROWS_PER_PASS[self._device.type])
+                loss = trainer.train(texts.step(step), rows_per_pass=self._rows_per_pass)
                 self._listener.trained(trainer.step, self._training.steps, loss)
-                if trainer.step % _SAVE_EVERY == 0:
+                if trainer.step % _SAVE_EVERY == 0 and step + 1 < self._training.steps_per_round:
                     trainer.save(checkpoint)
         finally:
             trainer.save(checkpoint)
@@ -177,6 +181,14 @@ class Distillation:
     def _is_measured(self, steps: int) -> bool:
         measurements = self.history.measurements
         return bool(measurements) and measurements[-1].tokens == steps * self._training.tokens_per_step
+
+    @property
+    def _rows_per_pass(self) -> int:
+        return max(1, min(_ROWS_PER_PASS[self._device.type], _PAIRS_PER_PASS // self._training.length**2))
+
+    def _beginning(self, tokens: int) -> Text:
+        """Rows of the first text, about so many tokens."""
+        return self._round_text(0).rows(slice(max(1, tokens // self._training.length)))
 
     def _round_text(self, number: int) -> Text:
         name = f"text {number + 1} of {self._training.rounds}"

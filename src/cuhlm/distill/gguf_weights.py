@@ -114,7 +114,7 @@ def _open(path: Path) -> Any:
 
     try:
         return GGUFReader(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError) as error:  # the last where a file ends within its metadata
         raise ModelError(f"{path} is no readable GGUF file ({error}); expected one; check the path") from error
 
 
@@ -144,6 +144,11 @@ def _shape(path: Path, reader: Any) -> Shape:
         raise ModelError(
             f"{path} holds a model of the architecture {architecture!r}; expected {ARCHITECTURE!r}, the only one that "
             "distillation trains; use a target of that kind"
+        )
+    scale = float(value("llama.rope.scaling.factor", value("llama.rope.scale_linear", 1.0)))
+    if value("llama.rope.scaling.type", "linear") != "none" and scale not in (0.0, 1.0):  # 0 means none, too
+        raise ModelError(
+            f"{path} scales its rotary positions (by {scale:g}); expected a plain Llama; use another target"
         )
     width, heads = int(value("llama.embedding_length")), int(value("llama.attention.head_count"))
     return Shape(

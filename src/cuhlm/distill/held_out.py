@@ -40,8 +40,9 @@ class HeldOut:
     def _hidden(self, llama: Llama) -> Tensor:
         """At the chosen positions, shape (positions, width)."""
         read = self._text.tokens[:, :-1].to(self._places.device)
+        passes = [read[start : start + _ROWS_PER_PASS] for start in range(0, len(read), _ROWS_PER_PASS)]
         with torch.no_grad():
-            return torch.cat([llama.hidden(rows).flatten(0, 1) for rows in read.split(_ROWS_PER_PASS)])[self._places]
+            return torch.cat([llama.hidden(rows).flatten(0, 1) for rows in passes])[self._places]
 
 
 def _rows(llama: Llama, hidden: Tensor) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":

@@ -21,7 +21,8 @@ def model_card(
     prompts_name: str,
     target_name: str,
     origin: str,
-    machine: str,
+    decoded_on: str,
+    trained_on: str,
 ) -> str:
     """The card as Markdown.
 
@@ -32,7 +33,8 @@ def model_card(
         measurements: during training; not empty.
         target_name: the target's own.
         origin: where the student's weights began.
-        machine: what the numbers were measured on.
+        decoded_on: what the file was measured on.
+        trained_on: what the training ran on.
     """
     lines = [
         f"# {shipped.path.name}",
@@ -43,11 +45,11 @@ def model_card(
         "",
         "## As it runs",
         "",
-        *_as_it_runs(training, shipped, prompts_name, machine),
+        *_as_it_runs(training, shipped, prompts_name, decoded_on),
         "",
         "## Training",
         "",
-        *_as_it_was_trained(training, measurements, prompts_name, machine),
+        *_as_it_was_trained(training, measurements, prompts_name, trained_on),
         "",
     ]
     return "\n".join(lines)

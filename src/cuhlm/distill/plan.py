@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cuhlm.errors import ConfigurationError
+from cuhlm.writable import check_writable
 
 _FILE = "plan.json"
 _GROWING = "tokens"  # a finished run goes on where it is given more of these
@@ -74,11 +75,16 @@ class Training:
             ("passes", self.passes, self.passes >= 1, "1 or more"),
             ("held-out prompts", self.held_out, self.held_out >= 1, "1 or more"),
             ("length", self.length, self.length >= 8, "8 tokens or more"),
-            ("rows per step", self.rows_per_step, self.rows_per_text % self.rows_per_step == 0, "a divisor of a text"),
+            ("rows", self.rows_per_text, self.rows_per_text >= 1, "1 or more"),
+            ("rows per step", self.rows_per_step, self._steps_fill_a_text, f"a divisor of {self.rows_per_text}"),
             ("temperatures", self.temperatures, all(0 < t <= 100 for t in self.temperatures), "numbers above 0"),
         ):
             if not holds:
                 raise ConfigurationError(f"{name}: {value}; expected {expected}; choose another value")
+
+    @property
+    def _steps_fill_a_text(self) -> bool:
+        return self.rows_per_step >= 1 and self.rows_per_text % self.rows_per_step == 0
 
     @property
     def measured_at(self) -> tuple[float, ...]:
@@ -132,6 +138,7 @@ def check_plan(plan: Plan, folder: Path) -> None:
     path = folder / _FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        check_writable(path, "the plan")
         if path.exists():
             _check_same(plan, json.loads(path.read_text(encoding="utf-8")), folder)
     except OSError as error:
@@ -146,7 +153,10 @@ def check_plan(plan: Plan, folder: Path) -> None:
 
 def keep_plan(plan: Plan, folder: Path) -> None:
     """Write `plan` into `folder`, for `check_plan` of a later run."""
-    (folder / _FILE).write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
+    path = folder / _FILE
+    partial = path.with_suffix(".partial")  # whole or not at all: without a plan the folder would be refused
+    partial.write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
+    partial.replace(path)
 
 
 def _check_same(plan: Plan, kept: Any, folder: Path) -> None:

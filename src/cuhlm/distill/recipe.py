@@ -4,7 +4,7 @@ import hashlib
 import platform
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,11 +78,12 @@ def distill(recipe: Recipe, folder: Path, listener: "Listener", *, threads: int 
     training = recipe.training
     shape = read_shape(recipe.target)
     _check_size(recipe, shape, read_shape(recipe.start) if recipe.start else None)
-    if threads is not None:
-        torch.set_num_threads(threads)
     plan = _plan(recipe)
-    context = 2 * training.length + _ANSWER_ROOM
+    # A held-out prompt fills at most a row, template included; what follows it, at most the room.
+    context = training.length + _ANSWER_ROOM
     with closing(LlamaCppEngine.load(recipe.target, context_length=context, threads=threads)) as engine:
+        if threads is not None:
+            torch.set_num_threads(threads)
         check_plan(plan, folder)
         tokenizer = engine.tokenizer
         target, start = read_weights(recipe.target), read_weights(recipe.start) if recipe.start else None
@@ -101,7 +102,8 @@ def distill(recipe: Recipe, folder: Path, listener: "Listener", *, threads: int 
             prompts_name=recipe.prompts_name,
             target_name=engine.card.name,
             origin=_origin(recipe, run.layers, shape.neurons),
-            machine=_machine(torch.get_num_threads()),
+            decoded_on=_processor(torch.get_num_threads()),
+            trained_on=_trained_on(),
         )
     (folder / "README.md").write_text(card, encoding="utf-8")
     return shipped
@@ -131,6 +133,16 @@ def _check_size(recipe: Recipe, target: "Shape", start: "Shape | None") -> None:
             raise ConfigurationError(
                 f"--{name} is {value}; expected at most the target's {available}, and fewer to be of use; choose less"
             )
+    if start is None:
+        return
+    begun = replace(start, layers=target.layers, neurons=target.neurons)
+    for name in (field.name for field in fields(begun)):
+        value, wanted = getattr(begun, name), getattr(target, name)
+        if value != wanted:
+            raise ConfigurationError(
+                f"{recipe.start} has {name} {value}, and the target {wanted}; expected a draft made from this target; "
+                "start from another, or from the target's layers without --start"
+            )
 
 
 def _plan(recipe: Recipe) -> Plan:
@@ -148,9 +160,13 @@ def _origin(recipe: Recipe, layers: Sequence[int], neurons: int) -> str:
     return f"{kept}, fitted to do the work of all"
 
 
-def _machine(threads: int) -> str:
+def _trained_on() -> str:
     import torch  # noqa: PLC0415
 
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
+    return _processor(torch.get_num_threads())
+
+
+def _processor(threads: int) -> str:
     return f"{platform.processor() or platform.machine()} ({threads} of its cores)"
