@@ -45,7 +45,7 @@ class Sampling:
     def __post_init__(self) -> None:
         for name, value, holds, expected in (
             ("temperature", self.temperature, 0 <= self.temperature <= 100, "a number from 0 to 100"),
-            ("top_k", self.top_k, self.top_k >= 0, "a whole number, 0 (off) or more"),
+            ("top_k", self.top_k, 0 <= self.top_k < 2**32, "a whole number from 0 (off) to 4294967295"),
             ("top_p", self.top_p, 0 < self.top_p <= 1, "a number above 0 and at most 1 (1 is off)"),
             ("min_p", self.min_p, 0 <= self.min_p < 1, "a number from 0 (off) to below 1"),
         ):

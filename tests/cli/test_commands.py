@@ -48,6 +48,7 @@ def test_every_command_has_help(command: str) -> None:
         (("generate", "hi", "--draft", "nowhere.gguf", "--method", "local"), "nowhere.gguf"),
         (("generate", "hi", "--method", "hlm"), "needs a verifier; give --verifier or --target"),
         (("generate", "hi", "--temperature", "-1"), "temperature is -1.0; expected"),
+        (("generate", "hi", "--top-k", "4294967296"), "top_k is 4294967296; expected"),
         (("generate", "hi", "--verifier", "nowhere"), "expected HOST:PORT"),
         (("generate", "hi", "--verifier", "127.0.0.1:9", "--deadline", "5"), "cannot be reached"),
         (("generate", "hi", "--target", "smollm2-135m", "--threshold", "2"), "expected risk-averse, risk-prone, or"),

@@ -29,7 +29,7 @@ from cuhlm.errors import (
 from cuhlm.experiments.summary import summarise
 from cuhlm.link.base import LinkSession
 from cuhlm.link.grpc import GrpcLink, Security
-from cuhlm.messages import Array, Block, Opening, Sampling
+from cuhlm.messages import Array, Block, Opening, Payload, Sampling
 from cuhlm.methods import METHODS
 from cuhlm.testing import ToyEngine
 from cuhlm.verifier.host import Verifier
@@ -151,10 +151,19 @@ def test_a_block_sent_twice_gets_the_same_verdict(link: GrpcLink) -> None:
     assert answers[0] == answers[1]
 
 
-def test_a_block_that_does_not_fit_is_refused_with_the_reason(link: GrpcLink) -> None:
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (Block(9, (), generate=1), "begins at position 9; expected 3"),
+        (Block(3, (), (), (Payload(b"", 1, 8, 0),) * 300), "300 payloads; expected at most 256"),
+        (Block(3, (), (1,) * 300), "300 drafted tokens; expected at most 256"),
+        (Block(3, (1,) * 100_000, generate=1), "100000 tokens to catch up on; expected at most"),
+    ],
+)
+def test_a_block_that_does_not_fit_is_refused_with_the_reason(link: GrpcLink, block: Block, message: str) -> None:
     session = opened(link)
-    session.send(Block(9, (), generate=1))
-    with pytest.raises(ProtocolError, match="begins at position 9; expected 3"):
+    session.send(block)
+    with pytest.raises(ProtocolError, match=message):
         session.receive(None)
     session.close()
 

@@ -168,9 +168,12 @@ class GrpcSession:
             GENERATE, request_serializer=pb.Request.SerializeToString, response_deserializer=pb.Reply.FromString
         )
         metadata = to_metadata(token)
+        opened = pb.Request(
+            open=opening_to_wire(opening)
+        )  # before the call: what it refuses must leave no thread behind
         self._call = call(iter(self._outbox.get, None), metadata=metadata)
         threading.Thread(target=self._receive_all, name="cuhlm-link", daemon=True).start()
-        self._outbox.put(pb.Request(open=opening_to_wire(opening)))
+        self._outbox.put(opened)
 
     def ready(self) -> None:
         """Wait until the verifier has taken the session; its bytes are counted from then on."""

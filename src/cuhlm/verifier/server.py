@@ -163,6 +163,7 @@ class Server:
             await context.write(pb.Reply(opened=pb.Opened()))
             await self._run(session.prefill)
             while (request := await self._next(requests)) is not None:
+                self._check_size(request.block)
                 answers = session.answer(block_from_wire(request.block, opening.vocab_size))
                 while (verdict := await self._run(next, answers, None)) is not None:
                     await context.write(pb.Reply(verdict=verdict_to_wire(verdict)))
@@ -176,6 +177,19 @@ class Server:
             self._streams.discard(stream)
             if session is not None:
                 session.close()
+
+    def _check_size(self, block: pb.Block) -> None:
+        """Refuse what no session takes, before it becomes objects, by the million, on the loop that serves all."""
+        card = self._verifier.card
+        for what, count, most in (
+            ("payloads", len(block.payloads), card.max_block),
+            ("drafted tokens", len(block.drafted), card.max_block),
+            ("tokens to catch up on", len(block.sync), card.context_length),
+        ):
+            if count > most:
+                raise ProtocolError(
+                    f"the block holds {count} {what}; expected at most {most}; ask for verdicts earlier"
+                )
 
     async def _next(self, requests: AsyncIterator[pb.Request]) -> pb.Request | None:
         """The device's next message; None where it has ended the stream."""

@@ -62,7 +62,6 @@ class Session:
         self._max_block = max_block
         self._history = list(opening.prompt)
         self._agreed = len(self._history)  # the target's sequence equals the history up to here, if it is that long
-        self._check_tokens(opening.prompt)
         if not opening.prompt:
             raise ProtocolError("the prompt is empty; expected at least one token")
         if len(opening.prompt) >= context_length:
@@ -70,6 +69,7 @@ class Session:
                 f"the prompt has {len(opening.prompt)} tokens; this verifier holds {context_length}, "
                 "the answer included; shorten the prompt or start the verifier with a larger --context"
             )
+        self._check_tokens(opening.prompt)
 
     @property
     def length(self) -> int:
