@@ -168,9 +168,8 @@ class GrpcSession:
             GENERATE, request_serializer=pb.Request.SerializeToString, response_deserializer=pb.Reply.FromString
         )
         metadata = to_metadata(token)
-        opened = pb.Request(
-            open=opening_to_wire(opening)
-        )  # before the call: what it refuses must leave no thread behind
+        # Before the call: what cannot be sent must leave no thread behind.
+        opened = pb.Request(open=opening_to_wire(opening))
         self._call = call(iter(self._outbox.get, None), metadata=metadata)
         threading.Thread(target=self._receive_all, name="cuhlm-link", daemon=True).start()
         self._outbox.put(opened)
