@@ -32,6 +32,7 @@ from cuhlm.distill.precision import faster_dtype
 from cuhlm.distill.student import Student
 from cuhlm.distill.text import Text
 from cuhlm.distill.training import Schedule, Trainer
+from cuhlm.writable import written_whole
 
 _CHOICE_TOKENS = 6 * 256  # of text that layers are chosen on: about 700 of them are answers
 _FITTING_TOKENS = 128 * 256
@@ -144,11 +145,10 @@ class Distillation:
             if self._dtype != torch.float32:
                 target = Llama.of(self._target_weights, device=self._device, dtype=torch.float32)
             fitted = fit_layers(target, self.layers, text, neurons, self._listener.done)
-            partial = path.with_suffix(".partial.npz")
             layers = enumerate(fitted.layers)
             arrays = {layer_name(n, part): getattr(layer, part).cpu() for n, layer in layers for part in FITTED}
-            np.savez(partial, **arrays)
-            partial.replace(path)
+            with written_whole(path) as partial:
+                np.savez(partial, **arrays)
         with np.load(path) as arrays:
             return with_neurons(weights, neurons, dict(arrays))
 
@@ -159,9 +159,8 @@ class Distillation:
             text = self._beginning(_CHOICE_TOKENS)
             self._listener.begins("choosing layers", self._target.shape.layers - self._training.layers)
             layers = choose_layers(self._target, text, self._training.layers, self._listener.done)
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps(layers), encoding="utf-8")
-            partial.replace(path)
+            with written_whole(path) as partial:
+                partial.write_text(json.dumps(layers), encoding="utf-8")
         return tuple(json.loads(path.read_text(encoding="utf-8")))
 
     def _round(self, trainer: Trainer, checkpoint: Path) -> None:

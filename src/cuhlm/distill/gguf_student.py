@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cuhlm.distill.gguf_weights import ARCHITECTURE, Floats, Weights
+from cuhlm.writable import written_whole
 
 _FILE_TYPES = {"F16": 1, "Q4_0": 2, "Q4_1": 3}  # llama.cpp's numbers for what most tensors are
 _REPLACED = (
@@ -41,20 +42,19 @@ def write_student(path: Path, weights: Weights, weight_type: WeightType, *, targ
     """
     from gguf import GGUFReader, GGUFWriter  # noqa: PLC0415 - an optional extra
 
-    partial = path.with_suffix(".partial")
-    writer = GGUFWriter(partial, ARCHITECTURE)
-    _copy_metadata(GGUFReader(target), writer)
-    writer.add_name(name)
-    writer.add_file_type(_FILE_TYPES[weight_type])
-    writer.add_block_count(weights.shape.layers)
-    writer.add_feed_forward_length(weights.shape.neurons)
-    for tensor, array in weights.arrays.items():
-        _add(writer, tensor, array, weight_type)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    partial.replace(path)
+    with written_whole(path) as partial:
+        writer = GGUFWriter(partial, ARCHITECTURE)
+        _copy_metadata(GGUFReader(target), writer)
+        writer.add_name(name)
+        writer.add_file_type(_FILE_TYPES[weight_type])
+        writer.add_block_count(weights.shape.layers)
+        writer.add_feed_forward_length(weights.shape.neurons)
+        for tensor, array in weights.arrays.items():
+            _add(writer, tensor, array, weight_type)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
 
 
 def _copy_metadata(reader: Any, writer: Any) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cuhlm.distill.llama import Llama
+from cuhlm.distill.llama import Llama, by_rows
 from cuhlm.distill.text import Text
 from cuhlm.experiments.agreement import Agreement, AgreementCount
 
@@ -12,7 +12,6 @@ POSITIONS = 512
 """Positions that a measurement takes, spread evenly over the answers: a standard error of about 0.013."""
 
 _LOGIT_ROWS = 128
-_ROWS_PER_PASS = 4  # of text: attention's weights grow with the square of a row's length
 
 
 class HeldOut:
@@ -40,9 +39,8 @@ class HeldOut:
     def _hidden(self, llama: Llama) -> Tensor:
         """At the chosen positions, shape (positions, width)."""
         read = self._text.tokens[:, :-1].to(self._places.device)
-        passes = [read[start : start + _ROWS_PER_PASS] for start in range(0, len(read), _ROWS_PER_PASS)]
         with torch.no_grad():
-            return torch.cat([llama.hidden(rows).flatten(0, 1) for rows in passes])[self._places]
+            return by_rows(read, llama.hidden).flatten(0, 1)[self._places]
 
 
 def _rows(llama: Llama, hidden: Tensor) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":

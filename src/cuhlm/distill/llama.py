@@ -1,6 +1,6 @@
 """A Llama in plain PyTorch: the forward pass of the target and of the student, on weights in GGUF's layout."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -20,6 +20,7 @@ from cuhlm.distill.gguf_weights import (
 )
 
 _CACHE_STEP = 64
+_ROWS_PER_PASS = 4
 
 
 @dataclass(slots=True)
@@ -171,6 +172,12 @@ class Llama:
         else:
             attended = _attend_all(queries, keys.flatten(0, 1), values.flatten(0, 1))
         return functional.linear(attended.reshape(rows, positions, heads * width), layer.attn_output)
+
+
+def by_rows(rows: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
+    """`make` of a few rows at a time, joined: what it holds meanwhile is several times as large as what it makes."""
+    starts = range(0, len(rows), _ROWS_PER_PASS)
+    return torch.cat([make(rows[start : start + _ROWS_PER_PASS]) for start in starts])
 
 
 def _norm(stream: Tensor, weight: Tensor, epsilon: float) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cuhlm.errors import ConfigurationError
-from cuhlm.writable import check_writable
+from cuhlm.writable import check_writable, written_whole
 
 _FILE = "plan.json"
 _GROWING = "tokens"  # a finished run goes on where it is given more of these
@@ -153,10 +153,8 @@ def check_plan(plan: Plan, folder: Path) -> None:
 
 def keep_plan(plan: Plan, folder: Path) -> None:
     """Write `plan` into `folder`, for `check_plan` of a later run."""
-    path = folder / _FILE
-    partial = path.with_suffix(".partial")  # whole or not at all: without a plan the folder would be refused
-    partial.write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
-    partial.replace(path)
+    with written_whole(folder / _FILE) as partial:  # with half a plan the folder would be refused
+        partial.write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
 
 
 def _check_same(plan: Plan, kept: Any, folder: Path) -> None:

@@ -102,7 +102,7 @@ def distill(recipe: Recipe, folder: Path, listener: "Listener", *, threads: int 
             prompts_name=recipe.prompts_name,
             target_name=engine.card.name,
             origin=_origin(recipe, run.layers, shape.neurons),
-            decoded_on=_processor(torch.get_num_threads()),
+            decoded_on=_processor(),
             trained_on=_trained_on(),
         )
     (folder / "README.md").write_text(card, encoding="utf-8")
@@ -133,15 +133,19 @@ def _check_size(recipe: Recipe, target: "Shape", start: "Shape | None") -> None:
             raise ConfigurationError(
                 f"--{name} is {value}; expected at most the target's {available}, and fewer to be of use; choose less"
             )
-    if start is None:
-        return
-    begun = replace(start, layers=target.layers, neurons=target.neurons)
-    for name in (field.name for field in fields(begun)):
-        value, wanted = getattr(begun, name), getattr(target, name)
+    if start is not None:
+        _check_kinship(recipe, target, start)
+
+
+def _check_kinship(recipe: Recipe, target: "Shape", start: "Shape") -> None:
+    """A file is written with the target's metadata, so but for layers and neurons all numbers must be the target's."""
+    resized = replace(start, layers=target.layers, neurons=target.neurons)
+    for field in fields(target):
+        value, wanted = getattr(resized, field.name), getattr(target, field.name)
         if value != wanted:
             raise ConfigurationError(
-                f"{recipe.start} has {name} {value}, and the target {wanted}; expected a draft made from this target; "
-                "start from another, or from the target's layers without --start"
+                f"{recipe.start} has {field.name} {value}, and the target {wanted}; expected a draft made from this "
+                "target; start from another, or from the target's layers without --start"
             )
 
 
@@ -165,8 +169,10 @@ def _trained_on() -> str:
 
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
-    return _processor(torch.get_num_threads())
+    return _processor()
 
 
-def _processor(threads: int) -> str:
-    return f"{platform.processor() or platform.machine()} ({threads} of its cores)"
+def _processor() -> str:
+    import torch  # noqa: PLC0415
+
+    return f"{platform.processor() or platform.machine()} ({torch.get_num_threads()} of its cores)"

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cuhlm.distill.conversation import Conversation
 from cuhlm.distill.llama import Cache, Llama
+from cuhlm.writable import written_whole
 
 LAW_ENTRIES = 128
 """Most probable tokens kept of each law; the mass of the others is kept as one number."""
@@ -74,9 +75,8 @@ class Text:
 
     def save(self, path: Path) -> None:
         """Write to `path`, whole or not at all."""
-        partial = path.with_suffix(".partial.npz")
-        np.savez(partial, **{field.name: getattr(self, field.name).numpy() for field in fields(self)})
-        partial.replace(path)
+        with written_whole(path) as partial:
+            np.savez(partial, **{field.name: getattr(self, field.name).numpy() for field in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> "Text":

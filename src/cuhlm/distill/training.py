@@ -10,6 +10,7 @@ from cuhlm.distill.losses import LOSSES
 from cuhlm.distill.plan import Objective
 from cuhlm.distill.student import Student
 from cuhlm.distill.text import Text
+from cuhlm.writable import written_whole
 
 _LOGIT_ROWS = 256
 """Positions whose logits exist at a time: |V| floats each, several times over in a backward pass."""
@@ -67,10 +68,9 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write a checkpoint to `path`, whole or not at all."""
-        partial = path.with_suffix(".partial")
         latent, optimiser = self._student.latent, self._optimiser.state_dict()
-        torch.save({"latent": latent, "optimiser": optimiser, "step": self.step}, partial)
-        partial.replace(path)
+        with written_whole(path) as partial:
+            torch.save({"latent": latent, "optimiser": optimiser, "step": self.step}, partial)
 
     def load(self, path: Path) -> None:
         """Go on from the checkpoint at `path`."""
