@@ -25,10 +25,10 @@ from rich.progress import track
 from rich.table import Table
 
 from cuhlm.engines.base import Advance, Engine
-from cuhlm.engines.llama_cpp import LlamaCppEngine
-from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET, locate
-from cuhlm.experiments.agreement import Agreement, measure_agreement
-from cuhlm.experiments.prompts import encode_prompt
+from cuhlm.engines.load import load_engine
+from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET
+from cuhlm.measuring.agreement import Agreement, measure_agreement
+from cuhlm.measuring.prompts import encode_prompt
 
 TEMPERATURES = (0.0, 0.7, 1.0)
 SPEED_TOKENS = 48
@@ -91,7 +91,7 @@ def main() -> None:
     names = options.draft or [BUILT_IN_DRAFT]
     console = Console(width=160, stderr=options.json)
     with ExitStack() as stack:
-        engines = [LlamaCppEngine.load(locate(name), threads=1) for name in (options.target, *names)]
+        engines = [load_engine(name, threads=1) for name in (options.target, *names)]
         for engine in engines:
             stack.callback(engine.close)
         target, *drafts = engines

@@ -20,16 +20,15 @@ from rich.table import Table
 from cuhlm.data import DRAFT_PROFILE
 from cuhlm.device.device import Device, Request, collect
 from cuhlm.device.ending import Limits
-from cuhlm.engines.llama_cpp import LlamaCppEngine
-from cuhlm.engines.locate import locate
-from cuhlm.experiments.prompts import encode_prompt
-from cuhlm.experiments.verifier_process import verifier_process
+from cuhlm.engines.load import load_engine
 from cuhlm.link.grpc import GrpcLink, Security
+from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.messages import Sampling
 from cuhlm.methods import METHODS
 from cuhlm.profiles import load_profile
 from cuhlm.records import TokenRecord
 from cuhlm.settings import Settings, settings_for
+from cuhlm.verifier.process import verifier_process
 
 COMPARED = ("hlm", "u-hlm", "cu-hlm-offline", "cu-hlm", "route")
 PROMPT = "Write a short story about a robot that learns to paint."
@@ -66,7 +65,7 @@ def measure(tokens: int, rounds: int) -> dict[str, list[TokenRecord]]:
     records: dict[str, list[TokenRecord]] = {name: [] for name in COMPARED}
     with (
         verifier_process("smollm2-135m", threads=1) as verifier,
-        closing(LlamaCppEngine.load(locate("smollm2-draft"), threads=1)) as draft,
+        closing(load_engine("smollm2-draft", threads=1)) as draft,
         closing(GrpcLink(verifier.address, security=Security(verifier.token))) as link,
     ):
         device = Device(draft, link)

@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cuhlm.codec.quantiser import LEVELS, quantise
-from cuhlm.engines.llama_cpp import LlamaCppEngine
-from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET, locate
+from cuhlm.engines.load import load_engine
+from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET
 from cuhlm.messages import Sampling
 from cuhlm.theory.distributions import distribution
 from cuhlm.theory.randomness import Purpose, uniform
@@ -65,8 +65,8 @@ ROUNDINGS = {"kept": quantise, "nearest": nearest}
 
 def logits(positions: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Rows of draft and target at the same positions, spread over the prompts."""
-    draft = LlamaCppEngine.load(locate(BUILT_IN_DRAFT), context_length=1024, threads=1)
-    target = LlamaCppEngine.load(locate(BUILT_IN_TARGET), context_length=1024, threads=1)
+    draft = load_engine(BUILT_IN_DRAFT, context_length=1024, threads=1)
+    target = load_engine(BUILT_IN_TARGET, context_length=1024, threads=1)
     for prompt in PROMPTS:
         tokens = draft.tokenizer.tokenize(prompt)
         device, verifier = draft.open(), target.open()

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from cuhlm.engines.llama_cpp import LlamaCppEngine
-from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET, locate
+from cuhlm.engines.load import load_engine
+from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET
 
 
 def _loaded(name: str) -> Iterator[LlamaCppEngine]:
-    engine = LlamaCppEngine.load(locate(name), context_length=1024, sequences=4)
+    engine = load_engine(name, context_length=1024, sequences=4)
     yield engine
     engine.close()
 

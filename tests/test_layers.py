@@ -12,8 +12,9 @@ ROOT = Path(cuhlm.__file__).parent
 # Each layer may import from itself and from those below. `cli → … → errors`, top to bottom.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli", "__main__"}),
-    frozenset({"distill"}),
-    frozenset({"experiments"}),
+    frozenset({"experiments", "distill"}),
+    frozenset({"measuring"}),
+    frozenset({"pair"}),
     frozenset({"device", "verifier"}),
     frozenset({"link"}),
     frozenset({"wire", "channel", "engines", "codec"}),
@@ -21,7 +22,12 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"theory", "messages"}),
     frozenset({"errors"}),
 )
-STRANGERS = (frozenset({"device", "verifier"}), frozenset({"engines", "codec"}), frozenset({"channel", "codec"}))
+STRANGERS = (
+    frozenset({"experiments", "distill"}),
+    frozenset({"device", "verifier"}),
+    frozenset({"engines", "codec"}),
+    frozenset({"channel", "codec"}),
+)
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 
 

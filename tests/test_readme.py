@@ -11,7 +11,7 @@ import pytest
 
 from cuhlm.data import DRAFT_PROFILE
 from cuhlm.engines.locate import locate
-from cuhlm.experiments.verifier_process import VerifierProcess, verifier_process
+from cuhlm.verifier.process import VerifierProcess, verifier_process
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    (cuhlm .*)$", README, re.MULTILINE)

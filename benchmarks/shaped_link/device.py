@@ -12,10 +12,9 @@ from pathlib import Path
 from cuhlm.data import DRAFT_PROFILE
 from cuhlm.device.device import Device, Request
 from cuhlm.device.ending import Limits
-from cuhlm.engines.llama_cpp import LlamaCppEngine
-from cuhlm.engines.locate import locate
-from cuhlm.experiments.prompts import encode_prompt
+from cuhlm.engines.load import load_engine
 from cuhlm.link.grpc import GrpcLink, Security
+from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.messages import Sampling
 from cuhlm.methods import find_method
 from cuhlm.profiles import load_profile
@@ -87,7 +86,7 @@ def main() -> None:
     options = parser.parse_args()
     security = Security(os.environ["CUHLM_TOKEN"])
     with (
-        closing(LlamaCppEngine.load(locate("smollm2-draft"), context_length=512, threads=1)) as draft,
+        closing(load_engine("smollm2-draft", context_length=512, threads=1)) as draft,
         closing(GrpcLink(options.verifier, security=security, deadline_seconds=DEADLINE_SECONDS)) as link,
     ):
         device = Device(draft, link)

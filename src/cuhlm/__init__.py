@@ -9,7 +9,7 @@ The path of one token (design.md names every part; `tests/end_to_end/test_path_o
         │                                                   ▲   │
         ▼                                                   │   ▼
     drafting    x, and d drawn from it                  batching    one forward pass for all that wait
-    device/drafting.py                                  verifier/batching.py
+    device/drafting.py                                  engines/batching.py
         │                                                   ▲   │
         ▼                                                   │   ▼
     gate        u ≤ u_th: keep d, ask nobody            session     accept d, or draw from max(0, y − x̂)

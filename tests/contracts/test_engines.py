@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from cuhlm.engines.llama_cpp import LlamaCppEngine
-from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET, locate
-from cuhlm.experiments.recall import RecallingEngine
+from cuhlm.engines.load import load_engine
+from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET
+from cuhlm.engines.recalling import RecallingEngine
 from cuhlm.messages import Array
 from cuhlm.testing import ENGINE_CHECKS, EngineCheck, ToyEngine, check_engine
 from cuhlm.testing.toy_engine import ToySequence
@@ -15,7 +16,7 @@ from cuhlm.testing.toy_engine import ToySequence
 
 @pytest.fixture(scope="module", params=[BUILT_IN_DRAFT, BUILT_IN_TARGET])
 def engine(request: pytest.FixtureRequest) -> Iterator[LlamaCppEngine]:
-    engine = LlamaCppEngine.load(locate(request.param), context_length=40, sequences=3)
+    engine = load_engine(request.param, context_length=40, sequences=3)
     yield engine
     engine.close()
 
@@ -26,7 +27,7 @@ def test_llama_cpp_keeps_the_contract(check: EngineCheck, engine: LlamaCppEngine
 
 
 def test_llama_cpp_keeps_the_contract_until_it_is_closed() -> None:
-    check_engine(lambda: LlamaCppEngine.load(locate(BUILT_IN_DRAFT), context_length=40, sequences=3))
+    check_engine(lambda: load_engine(BUILT_IN_DRAFT, context_length=40, sequences=3))
 
 
 @pytest.mark.parametrize("vocab_size", [3, 16, 512])

@@ -87,8 +87,8 @@ def test_whole_layers_are_fitted_too(run: Path) -> None:
     target = read_weights(run.parent / "large.gguf").arrays
     layers = json.loads((run / "layers.json").read_text())
     with np.load(run / "fitted.npz") as fitted:
-        for place, layer in enumerate(layers):
-            after, before = fitted[layer_name(place, "ffn_down")], target[layer_name(layer, "ffn_down")]
+        for index, layer in enumerate(layers):
+            after, before = fitted[layer_name(index, "ffn_down")], target[layer_name(layer, "ffn_down")]
             assert after.shape == before.shape
             assert not np.array_equal(after, before)
 

@@ -38,7 +38,7 @@ def test_token_by_token_with_a_cache_is_the_same_as_at_once(tiny_target: Path) -
     cache = llama.new_cache(3)
     with torch.no_grad():
         at_once = llama.hidden(tokens)
-        one_by_one = torch.cat([llama.hidden(tokens[:, [place]], cache) for place in range(length)], 1)
+        one_by_one = torch.cat([llama.hidden(tokens[:, [position]], cache) for position in range(length)], 1)
     assert torch.allclose(at_once, one_by_one, atol=1e-4)
 
 

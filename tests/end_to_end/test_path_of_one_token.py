@@ -14,9 +14,9 @@ from cuhlm.device.gate import make_gate
 from cuhlm.device.offering import Offering
 from cuhlm.device.stopwatch import Stopwatch
 from cuhlm.engines.llama_cpp import LlamaCppEngine
-from cuhlm.experiments.prompts import encode_prompt
 from cuhlm.link.grpc import checked_verdict
 from cuhlm.link.in_process import InProcessLink
+from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.messages import Block, Fate, Opening, Sampling
 from cuhlm.methods import find_method
 from cuhlm.profiles import load_profile

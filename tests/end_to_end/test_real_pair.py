@@ -19,16 +19,16 @@ from cuhlm.device.steps import Emit, Finish
 from cuhlm.device.stopwatch import Stopwatch
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.errors import LinkError, LinkTimeout
-from cuhlm.experiments.prompts import encode_prompt
-from cuhlm.experiments.verifier_process import VerifierProcess, verifier_process
 from cuhlm.link.grpc import GrpcLink, Security
 from cuhlm.link.in_process import InProcessLink
+from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.messages import Block, Opening, Sampling
 from cuhlm.methods import find_method
 from cuhlm.profiles import load_profile
 from cuhlm.records import TokenRecord
 from cuhlm.settings import Settings, settings_for
 from cuhlm.verifier.host import Verifier
+from cuhlm.verifier.process import VerifierProcess, verifier_process
 
 GREEDY = Sampling(temperature=0)
 PROMPTS = (

@@ -18,8 +18,8 @@ from cuhlm.device.ending import Limits
 from cuhlm.device.offering import Offering
 from cuhlm.device.stopwatch import Stopwatch
 from cuhlm.engines.llama_cpp import LlamaCppEngine
-from cuhlm.experiments.prompts import encode_prompt
-from cuhlm.experiments.quality import method_law
+from cuhlm.measuring.prompts import encode_prompt
+from cuhlm.measuring.quality import method_law
 from cuhlm.messages import Array, Block, Opening, Sampling
 from cuhlm.methods import DraftFrom
 from cuhlm.settings import Settings

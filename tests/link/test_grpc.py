@@ -26,9 +26,9 @@ from cuhlm.errors import (
     Unauthenticated,
     VerifierBusy,
 )
-from cuhlm.experiments.summary import summarise
 from cuhlm.link.base import LinkSession
 from cuhlm.link.grpc import GrpcLink, Security
+from cuhlm.measuring.summary import summarise
 from cuhlm.messages import Array, Block, Opening, Payload, Sampling
 from cuhlm.methods import METHODS
 from cuhlm.testing import ToyEngine

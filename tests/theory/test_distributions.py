@@ -79,8 +79,8 @@ def test_batches_hold_the_same_rows_as_single_calls():
     logits = np.random.default_rng(1).normal(0, 3, (2, 3, 500)).astype(np.float32)
     for sampling in (Sampling(), Sampling(temperature=0), Sampling(0.7, 40, 0.9, 0.01)):
         batch = distribution(logits, sampling)
-        for place in np.ndindex(2, 3):
-            np.testing.assert_array_equal(batch[place], distribution(logits[place], sampling))
+        for index in np.ndindex(2, 3):
+            np.testing.assert_array_equal(batch[index], distribution(logits[index], sampling))
 
 
 def test_logits_are_left_as_they_are():

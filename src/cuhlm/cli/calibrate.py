@@ -38,14 +38,14 @@ def calibrate(
 
     Example: `cuhlm calibrate --draft small.gguf --target large.gguf --prompts prompts.jsonl --out pair.json`
     """
-    from cuhlm.cli.calibration import run_calibration
-    from cuhlm.experiments.calibrate import Plan
-    from cuhlm.experiments.prompts import read_prompts
+    from cuhlm.cli.show_calibration import run_calibration
+    from cuhlm.measuring.calibrate import CalibrationPlan
+    from cuhlm.measuring.prompts import read_prompts
     from cuhlm.messages import Sampling
     from cuhlm.profiles import UncertaintySettings
     from cuhlm.theory.uncertainty import Measure
 
-    plan = Plan(
+    plan = CalibrationPlan(
         prompts_name=prompts.name,
         max_tokens=max_tokens,
         sampling=Sampling(temperature, top_k, top_p, min_p),

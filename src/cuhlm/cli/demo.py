@@ -28,7 +28,7 @@ def demo(
     """
     from cuhlm.channel.compute import find_compute
     from cuhlm.channel.presets import find_channel
-    from cuhlm.cli.comparison import compare
+    from cuhlm.cli.show_demo import compare
     from cuhlm.experiments.demo import Conditions
     from cuhlm.messages import Sampling
 

@@ -23,19 +23,19 @@ def describe(
 
     Examples: `cuhlm describe --target smollm2-135m`, `cuhlm describe --methods`, `cuhlm describe --channels`
     """
-    from cuhlm.cli import cards
+    from cuhlm.cli import show_cards
 
     if methods:
-        cards.print_methods()
+        show_cards.print_methods()
         return
     if channels:
-        cards.print_channels()
+        show_cards.print_channels()
         return
 
-    from cuhlm.experiments.pair import Reach, find_profile, open_device
     from cuhlm.link.grpc import Security
+    from cuhlm.pair import Reach, find_profile, open_device
 
     reach = Reach(verifier, target, Security(token, tls_ca), deadline)
     with open_device(draft, reach) as device:
         found = find_profile(profile, device.draft.card, device.target)
-        cards.print_pair(device, found, as_json=as_json)
+        show_cards.print_pair(device, found, as_json=as_json)

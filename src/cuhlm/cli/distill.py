@@ -70,7 +70,7 @@ def distill(
 
     Example: `cuhlm distill --target large.gguf --layers 16 --prompts prompts.jsonl --out draft`
     """
-    from cuhlm.cli.distillation import run_distillation
+    from cuhlm.cli.show_distillation import run_distillation
     from cuhlm.distill.plan import Objective, Training
 
     training = Training(

@@ -36,12 +36,12 @@ def experiment(
 
     Example: `cuhlm experiment experiments/paper.toml --out results --quick`
     """
-    from cuhlm.cli import experimenting
+    from cuhlm.cli import show_experiment
 
-    experimenting.run(
+    show_experiment.run(
         spec,
         out,
-        experimenting.Changes(draft, target, tuple(prompts or ()), limit, max_tokens, quick),
+        show_experiment.Changes(draft, target, tuple(prompts or ()), limit, max_tokens, quick),
         processes=processes,
         as_json=as_json,
     )

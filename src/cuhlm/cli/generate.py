@@ -44,14 +44,14 @@ def generate(
 
     - `cuhlm generate "Name three fruits." --verifier 127.0.0.1:50051 --method hlm --trace out.jsonl`
     """
-    from cuhlm.cli.streaming import stream_answer
+    from cuhlm.cli.show_answer import stream_answer
     from cuhlm.device.device import Request
     from cuhlm.device.ending import Limits
-    from cuhlm.experiments.pair import Reach, find_profile, open_device
-    from cuhlm.experiments.prompts import encode_prompt
     from cuhlm.link.grpc import Security
+    from cuhlm.measuring.prompts import encode_prompt
     from cuhlm.messages import Sampling
     from cuhlm.methods import DraftFrom, find_method
+    from cuhlm.pair import Reach, find_profile, open_device
     from cuhlm.settings import sampling_note, settings_for
     from cuhlm.writable import check_writable
 

@@ -23,7 +23,7 @@ class Corpus:
     """Texts that the target writes, each once, and keeps in a folder.
 
     Attributes:
-        held_out_places: which of the prompts are kept from training.
+        held_out_numbers: which of the prompts are kept from training.
     """
 
     def __init__(self, training: Training, folder: Path, target: Llama, turns: TurnTokens, prompts: Prompts) -> None:
@@ -44,17 +44,17 @@ class Corpus:
         self._folder = folder / _FOLDER
         self._folder.mkdir(exist_ok=True)
         room = (training.length - len(turns.opening) - len(turns.to_answer)) // 2
-        first = {prompt: place for place, prompt in reversed(list(enumerate(prompts)))}
-        fitting = [place for place in sorted(first.values()) if 0 < len(prompts[place]) <= room]
+        first = {prompt: number for number, prompt in reversed(list(enumerate(prompts)))}
+        fitting = [number for number in sorted(first.values()) if 0 < len(prompts[number]) <= room]
         if len(fitting) <= training.held_out:
             raise ConfigurationError(
                 f"{len(fitting)} prompts have at most {room} tokens and leave room for an answer, and "
                 f"{training.held_out} are to be held out; expected more; give more or shorter prompts, hold out fewer, "
                 "or make rows longer"
             )
-        self.held_out_places = [fitting[each * len(fitting) // training.held_out] for each in range(training.held_out)]
-        self._held_out = [prompts[place] for place in self.held_out_places]
-        self._prompts = [prompts[place] for place in fitting if place not in set(self.held_out_places)]
+        self.held_out_numbers = [fitting[each * len(fitting) // training.held_out] for each in range(training.held_out)]
+        self._held_out = [prompts[number] for number in self.held_out_numbers]
+        self._prompts = [prompts[number] for number in fitting if number not in set(self.held_out_numbers)]
 
     def held_out(self, progress: Progress = lambda _: None) -> Text:
         """Answers to the prompts held out."""

@@ -41,7 +41,7 @@ _PAIRS_PER_PASS = 64 * 256**2  # of positions: every layer keeps the attention b
 _SAVE_EVERY = 16  # steps; a checkpoint is three times the student in float32
 
 
-class Listener(Protocol):
+class DistillationListener(Protocol):
     """Is told how a run goes; the command line shows it."""
 
     def begins(self, work: str, total: int) -> None:
@@ -77,7 +77,7 @@ class Distillation:
         target: Weights,
         turns: TurnTokens,
         prompts: Sequence[tuple[int, ...]],
-        listener: Listener,
+        listener: DistillationListener,
     ) -> None:
         """Load the target for writing; nothing long is done yet.
 

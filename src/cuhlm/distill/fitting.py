@@ -43,15 +43,15 @@ def fit_layers(
         theirs = target.embedded(text.tokens[:, :-1].to(target.embedding.device))
         theirs = _through(target, theirs, range(layers[0]))
         ours, kept = theirs, []
-        for place, number in enumerate(layers):
+        for index, number in enumerate(layers):
             layer = target.layers[number]
-            following = layers[place + 1] if place + 1 < len(layers) else target.shape.layers
+            following = layers[index + 1] if index + 1 < len(layers) else target.shape.layers
             theirs = _through(target, theirs, range(number, following))
             ours = by_rows(ours, partial(target.attended, layer))
             fitted, made = _fit_layer(target, layer, ours, theirs, neurons)
             kept.append(fitted)
             ours = ours + made
-            progress(place + 1)
+            progress(index + 1)
     return replace(target, shape=replace(target.shape, layers=len(kept), neurons=neurons), layers=kept)
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from cuhlm.distill.llama import Llama, by_rows
 from cuhlm.distill.text import Text
-from cuhlm.experiments.agreement import Agreement, AgreementCount
+from cuhlm.measuring.agreement import Agreement, AgreementCount
 
 POSITIONS = 512
 """Positions that a measurement takes, spread evenly over the answers: a standard error of about 0.013."""
@@ -20,9 +20,9 @@ class HeldOut:
     def __init__(self, target: Llama, text: Text) -> None:
         """Read `text` once with the target."""
         self._target, self._text = target, text
-        places = text.is_answer.flatten().nonzero()[:, 0]
-        chosen = torch.linspace(0, len(places) - 1, min(POSITIONS, len(places))).round().long()
-        self._places = places[chosen].to(target.embedding.device)
+        positions = text.is_answer.flatten().nonzero()[:, 0]
+        chosen = torch.linspace(0, len(positions) - 1, min(POSITIONS, len(positions))).round().long()
+        self._positions = positions[chosen].to(target.embedding.device)
         self._target_hidden = self._hidden(target)
 
     def measure(self, student: Llama, temperature: float) -> Agreement:
@@ -32,15 +32,15 @@ class HeldOut:
         for start in range(0, len(hidden), _LOGIT_ROWS):
             some = slice(start, start + _LOGIT_ROWS)
             drafts, targets = _rows(student, hidden[some]), _rows(self._target, self._target_hidden[some])
-            for place, (draft, target) in enumerate(zip(drafts, targets, strict=True), start):
-                count.add(draft, target, 0, place)
+            for position, (draft, target) in enumerate(zip(drafts, targets, strict=True), start):
+                count.add(draft, target, 0, position)
         return count.result()
 
     def _hidden(self, llama: Llama) -> Tensor:
         """At the chosen positions, shape (positions, width)."""
-        read = self._text.tokens[:, :-1].to(self._places.device)
+        read = self._text.tokens[:, :-1].to(self._positions.device)
         with torch.no_grad():
-            return by_rows(read, llama.hidden).flatten(0, 1)[self._places]
+            return by_rows(read, llama.hidden).flatten(0, 1)[self._positions]
 
 
 def _rows(llama: Llama, hidden: Tensor) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":

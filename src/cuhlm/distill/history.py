@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cuhlm.experiments.agreement import Agreement
+from cuhlm.measuring.agreement import Agreement
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,12 @@ def choose_layers(
 
 
 def _least_missed(target: Llama, text: Text, kept: Sequence[int]) -> int:
-    """The place in `kept` of the layer whose absence costs least."""
+    """The index in `kept` of the layer whose absence costs least."""
     with torch.no_grad():
         stream = target.embedded(text.tokens[:, :-1].to(target.embedding.device))
         costs = []
-        for place, layer in enumerate(kept):
-            costs.append(_distance(target, target.through(stream, kept[place + 1 :]), text))
+        for index, layer in enumerate(kept):
+            costs.append(_distance(target, target.through(stream, kept[index + 1 :]), text))
             stream = target.through(stream, [layer])
     return min(range(len(kept)), key=costs.__getitem__)
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from cuhlm.distill.history import Measurement
 from cuhlm.distill.plan import Objective, Training
 from cuhlm.distill.shipping import ANSWER_TOKENS, Shipped
-from cuhlm.experiments.agreement import Agreement
+from cuhlm.measuring.agreement import Agreement
 
 _LOSS = {Objective.KL: "KL", Objective.TV: "TV", Objective.KL_THEN_TV: "KL, in the second half TV,"}
 _MEASURED_ROWS = 12  # of the training's own table
@@ -114,8 +114,8 @@ def _measured(measurement: Measurement) -> tuple[str, ...]:
 def _thinned(measurements: Sequence[Measurement]) -> list[Measurement]:
     """At most so many, evenly, first and last among them."""
     last = len(measurements) - 1
-    places = {round(index * last / (_MEASURED_ROWS - 1)) for index in range(_MEASURED_ROWS)}
-    return [measurements[place] for place in sorted(places)]
+    chosen = {round(index * last / (_MEASURED_ROWS - 1)) for index in range(_MEASURED_ROWS)}
+    return [measurements[index] for index in sorted(chosen)]
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -13,10 +13,10 @@ from cuhlm.distill.plan import Plan, Training, check_plan, keep_plan
 from cuhlm.engines.fingerprints import file_fingerprint
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.errors import ConfigurationError
-from cuhlm.experiments.prompts import encode_prompt
+from cuhlm.measuring.prompts import encode_prompt
 
 if TYPE_CHECKING:
-    from cuhlm.distill.distillation import Listener
+    from cuhlm.distill.distillation import DistillationListener
     from cuhlm.distill.gguf_weights import Shape
     from cuhlm.distill.shipping import Shipped
 
@@ -52,7 +52,7 @@ class Recipe:
             )
 
 
-def distill(recipe: Recipe, folder: Path, listener: "Listener", *, threads: int | None = None) -> "Shipped":
+def distill(recipe: Recipe, folder: Path, listener: "DistillationListener", *, threads: int | None = None) -> "Shipped":
     """Train a student and write it into `folder`; goes on where an earlier call stopped.
 
     Args:
@@ -92,7 +92,7 @@ def distill(recipe: Recipe, folder: Path, listener: "Listener", *, threads: int 
         keep_plan(plan, folder)  # not before: a run that was refused must not stand in the way of the next
         weights = run.run(start)
         listener.begins("measuring the files", MEASUREMENTS)
-        held_out = [encode_prompt(tokenizer, recipe.prompts[place]) for place in run.corpus.held_out_places]
+        held_out = [encode_prompt(tokenizer, recipe.prompts[number]) for number in run.corpus.held_out_numbers]
         paths = write_files(weights, folder, target=recipe.target, name=recipe.name)
         shipped = choose_file(paths, Trial(engine, held_out, threads), listener.done)
         card = model_card(

@@ -11,7 +11,7 @@ from cuhlm.distill.gguf_student import FOUR_BIT, WeightType, write_student
 from cuhlm.distill.gguf_weights import Weights
 from cuhlm.engines.base import Advance, Engine
 from cuhlm.engines.llama_cpp import LlamaCppEngine
-from cuhlm.experiments.agreement import Agreement, measure_agreement
+from cuhlm.measuring.agreement import Agreement, measure_agreement
 
 Progress = Callable[[int], None]
 

@@ -1,1 +1,1 @@
-"""Whole runs with both models at hand: calibration, quality, the demo."""
+"""Comparing methods: the demo's few prompts, and declared grids with their reports."""

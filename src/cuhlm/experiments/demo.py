@@ -14,9 +14,9 @@ from cuhlm.device.device import Device, Request
 from cuhlm.device.ending import Limits
 from cuhlm.device.steps import Emit
 from cuhlm.engines.base import Engine
-from cuhlm.experiments.prompts import encode_prompt
-from cuhlm.experiments.quality import PathQuality, path_quality
-from cuhlm.experiments.summary import Summary, summarise
+from cuhlm.measuring.prompts import encode_prompt
+from cuhlm.measuring.quality import PathQuality, path_quality
+from cuhlm.measuring.summary import Summary, summarise
 from cuhlm.messages import Sampling
 from cuhlm.methods import METHODS, GateRule
 from cuhlm.profiles import Profile
@@ -101,7 +101,7 @@ class MethodResult:
         }
 
 
-class Listener(Protocol):
+class DemoListener(Protocol):
     """Is told how the demo goes; the command line prints it."""
 
     def method_begins(self, settings: Settings) -> None:
@@ -114,7 +114,7 @@ class Listener(Protocol):
 
 
 def run_demo(
-    device: Device, target: Engine, profile: Profile | None, conditions: Conditions, listener: Listener
+    device: Device, target: Engine, profile: Profile | None, conditions: Conditions, listener: DemoListener
 ) -> dict[str, MethodResult]:
     """Run every method on every prompt.
 
@@ -151,7 +151,7 @@ def run_demo(
 
 
 def _answers(
-    device: Device, settings: Settings, conditions: Conditions, listener: Listener
+    device: Device, settings: Settings, conditions: Conditions, listener: DemoListener
 ) -> tuple[dict[str, tuple[Emit, ...]], float]:
     """Each prompt's answer, and the seconds that all of them took."""
     answers, seconds = {}, 0.0

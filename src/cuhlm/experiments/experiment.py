@@ -12,21 +12,21 @@ import polars as pl
 
 from cuhlm.errors import ConfigurationError
 from cuhlm.experiments.environment import environment
-from cuhlm.experiments.grid.run import Grid, Listener, run_grid
+from cuhlm.experiments.grid.run import Grid, GridListener, run_grid
 from cuhlm.experiments.grid.spec import Spec
 from cuhlm.experiments.report.ablations_of_methods import ablations_of_methods
-from cuhlm.experiments.report.ablations_of_places import ablations_of_places
+from cuhlm.experiments.report.ablations_of_positions import ablations_of_positions
 from cuhlm.experiments.report.figures_of_methods import figures_of_methods
-from cuhlm.experiments.report.figures_of_places import figures_of_places
+from cuhlm.experiments.report.figures_of_positions import figures_of_positions
 from cuhlm.experiments.report.headline import headline_json, headline_rows
 from cuhlm.experiments.report.page import render
-from cuhlm.experiments.report.places import read_places
+from cuhlm.experiments.report.positions import read_positions
 from cuhlm.experiments.report.results import collect_results, tidy
-from cuhlm.experiments.similarity import Embedder, is_installed
+from cuhlm.measuring.similarity import Embedder, is_installed
 from cuhlm.records import json_values
 
 
-def run_experiment(spec: Spec, spec_file: Path, out: Path, *, processes: int, listener: Listener) -> dict[str, Any]:
+def run_experiment(spec: Spec, spec_file: Path, out: Path, *, processes: int, listener: GridListener) -> dict[str, Any]:
     """Decode what is missing, then measure, compare and report.
 
     Returns:
@@ -60,14 +60,14 @@ def _report(spec: Spec, grid: Grid, out: Path, made: dict[str, Any]) -> dict[str
     """Everything that is made from the traces; takes seconds."""
     started = time.perf_counter()
     results = collect_results(spec, grid, Embedder() if is_installed() else None)
-    walks, long_walks = read_places(grid, spec.walk), read_places(grid, spec.long_walk)
+    walks, long_walks = read_positions(grid, spec.walk), read_positions(grid, spec.long_walk)
     rows = headline_rows(spec, results)
     found = headline_json(spec, grid, results, rows)
     first_walk = walks[0] if walks else None
     tables = ablations_of_methods(results, first_walk, spec.first_prompts)
-    tables += ablations_of_places(walks, long_walks, grid.vocab_size)
+    tables += ablations_of_positions(walks, long_walks, grid.vocab_size)
     drawings = figures_of_methods(spec, results, first_walk)
-    drawings += figures_of_places(walks, long_walks, grid.vocab_size)
+    drawings += figures_of_positions(walks, long_walks, grid.vocab_size)
     (out / "tables").mkdir(exist_ok=True)
     for table in tables:
         pl.DataFrame(table.rows, infer_schema_length=None).write_csv(out / "tables" / f"{table.name}.csv")

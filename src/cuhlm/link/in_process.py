@@ -11,7 +11,7 @@ from cuhlm.link.base import LinkSession, Traffic
 from cuhlm.messages import Block, ModelCard, Opening, Verdict
 
 
-class HostedSession(Protocol):
+class AnsweringSession(Protocol):
     """What the link needs of a verifier's session."""
 
     def prefill(self) -> None: ...  # noqa: D102
@@ -25,7 +25,7 @@ class Host(Protocol):
     card: ModelCard
 
     def token_strings(self) -> Sequence[str]: ...  # noqa: D102
-    def open(self, opening: Opening) -> HostedSession: ...  # noqa: D102
+    def open(self, opening: Opening) -> AnsweringSession: ...  # noqa: D102
 
 
 class InProcessLink:
@@ -53,7 +53,7 @@ class InProcessLink:
 class InProcessSession:
     """Answers are computed when they are received."""
 
-    def __init__(self, session: HostedSession) -> None:
+    def __init__(self, session: AnsweringSession) -> None:
         self._session = session
         self._answers: Iterator[Verdict] = iter(())
 

@@ -60,9 +60,9 @@ def gated_law(
 
 
 def agreement(tokens_a: Sequence[int], tokens_b: Sequence[int]) -> float:
-    """Share of places where both sequences hold the same token, of the longer one's places; 1 for two empty ones.
+    """Share of positions where both sequences hold the same token, of the longer one's positions; 1 for two empty ones.
 
-    A place that only one of them has counts as a difference.
+    A position that only one of them has counts as a difference.
     """
     longer = max(len(tokens_a), len(tokens_b))
     same = sum(a == b for a, b in zip_longest(tokens_a, tokens_b))

@@ -122,7 +122,7 @@ def smallest_k(distortion: Floats, budget: float | Floats) -> int | Indices:
     Returns:
         k, of the shape of `budget`; an int for a single one.
     """
-    # D falls, so −D is ascending; the first place with −D ≥ −budget.
+    # D falls, so −D is ascending; the first index with −D ≥ −budget.
     k = 1 + np.searchsorted(-distortion, np.negative(budget), side="left")
     return int(k) if np.ndim(k) == 0 else np.asarray(k, dtype=np.intp)
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from cuhlm.errors import ConfigurationError
 from cuhlm.messages import Array
 from cuhlm.theory.distributions import softmax
-from cuhlm.theory.partition import partition_sums
+from cuhlm.theory.softmax_sums import softmax_sums
 
 Floats = npt.NDArray[np.float64]
 
@@ -105,7 +105,7 @@ def sampled_disagreement(
 def _agreement_probabilities(logits: Array, token: int, temperatures: Floats) -> Floats:
     """softmax(z / θ_m)[token] for each m."""
     gap = float(logits.max()) - float(logits[token])
-    sums = partition_sums(logits, temperatures)
+    sums = softmax_sums(logits, temperatures)
     return np.minimum(1.0, np.exp(-gap / temperatures) / sums)
 
 

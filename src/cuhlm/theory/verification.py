@@ -69,12 +69,12 @@ def _block_starts(size: int) -> npt.NDArray[np.intp]:
 
 
 def _first_above(sums: Floats, point: float) -> int:
-    """First place whose cumulative sum is above `point`: there the sum rises, so its weight is not 0.
+    """First index whose cumulative sum is above `point`: there the sum rises, so its weight is not 0.
 
-    Where rounding puts `point` at the end or beyond, the last place at which the sum rises.
+    Where rounding puts `point` at the end or beyond, the last index at which the sum rises.
     """
-    place = int(np.searchsorted(sums, point, side="right"))
-    return place if place < sums.size else int(np.searchsorted(sums, sums[-1]))
+    index = int(np.searchsorted(sums, point, side="right"))
+    return index if index < sums.size else int(np.searchsorted(sums, sums[-1]))
 
 
 def judge(law: Array, target_probs: Array, token: int, accept_uniform: float, residual_uniform: float) -> Judgement:

@@ -1,1 +1,1 @@
-"""The verifier: `session` judges, `batching` shares the target among sessions, `server` talks gRPC."""
+"""The verifier: `session` judges, `host` joins sessions to the target, `server` talks gRPC."""

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.engines.base import Engine
+from cuhlm.engines.batching import Batcher, Timed
 from cuhlm.errors import ProtocolError
 from cuhlm.messages import Block, ModelCard, Opening, Verdict
 from cuhlm.verifier.admission import Admission
-from cuhlm.verifier.batching import Batcher, Timed
 from cuhlm.verifier.session import Session, Work
 
 MAX_BLOCK = 256

@@ -8,8 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 
-from cuhlm.engines.llama_cpp import LlamaCppEngine
-from cuhlm.engines.locate import locate
+from cuhlm.engines.load import load_engine
 from cuhlm.verifier.host import Verifier
 from cuhlm.verifier.server import Certificate, Server, check_exposure
 
@@ -47,9 +46,7 @@ def serve(
     """
     check_exposure(listen, has_token=token is not None)  # before the model takes its time
     with (
-        closing(
-            LlamaCppEngine.load(locate(model), context_length=context, sequences=sessions, threads=threads)
-        ) as engine,
+        closing(load_engine(model, context_length=context, sequences=sessions, threads=threads)) as engine,
         closing(Verifier(engine, max_sessions=sessions, token=token)) as verifier,
     ):
         asyncio.run(_serve(verifier, listen, certificate, idle_seconds, until_eof, announce))

@@ -24,13 +24,13 @@ from cuhlm.experiments.grid.spec import (
     Sweep,
     Walk,
 )
-from cuhlm.experiments.grid.traces import Answer, read_answer, read_frame
+from cuhlm.experiments.grid.traces import MeasuredAnswer, read_answer, read_frame
 from cuhlm.experiments.grid.worker import decode, load
 from cuhlm.experiments.report.measures import measure_cell
-from cuhlm.experiments.summary import summarise
+from cuhlm.measuring.bootstrap import estimate, resample_counts
+from cuhlm.measuring.summary import summarise
 from cuhlm.messages import Fate
 from cuhlm.methods import METHODS
-from cuhlm.theory.bootstrap import estimate, resample_counts
 
 PROMPTS = ('{"id": "a", "prompt": "Name three fruits."}', '{"id": "b/2", "prompt": "Why is the sky blue?"}')
 METHOD_NAMES = ("remote", "hlm", "u-hlm", "cu-hlm", "route")
@@ -91,7 +91,7 @@ def grid(spec: Spec, out: Path) -> Iterator[Grid]:
     yield finished
 
 
-def answers(grid: Grid, method: str, temperature: float) -> list[Answer]:
+def answers(grid: Grid, method: str, temperature: float) -> list[MeasuredAnswer]:
     (jobs,) = [
         jobs
         for cell, jobs in grid.answers.items()
@@ -220,7 +220,7 @@ def test_an_interruption_does_not_wait_for_all_answers_that_share_their_prefixes
     assert not list(tmp_path.rglob("*.part"))
 
 
-def _fates(answers: list[Answer]) -> list[list[Fate]]:
+def _fates(answers: list[MeasuredAnswer]) -> list[list[Fate]]:
     return [[record.fate for record in answer.records] for answer in answers]
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from cuhlm.experiments.report.ablations_of_places import threshold_at
-from cuhlm.experiments.report.headline import Row
+from cuhlm.experiments.report.ablations_of_positions import threshold_at
+from cuhlm.experiments.report.headline import HeadlineRow
 from cuhlm.experiments.report.page import headline_table, interval, number, shown
-from cuhlm.theory.bootstrap import Estimate
+from cuhlm.measuring.bootstrap import Estimate
 
 NAN = float("nan")
 
@@ -49,9 +49,9 @@ def test_a_table_shows_intervals_as_brackets_and_gaps_as_nothing() -> None:
 def test_the_papers_figures_stand_above_ours_and_only_where_the_paper_has_them() -> None:
     point = ("cu-hlm", "risk-averse", 0.08, 0.1)
     rows = [
-        Row("throughput_over_hlm", *point, -10.0, 0.0, Estimate(300.0, 200.0, 400.0)),
-        Row("throughput_over_hlm", *point, -10.0, 50.0, Estimate(100.0, 90.0, 110.0)),
-        Row("skipped", *point, None, 0.0, Estimate(0.7, 0.6, 0.8)),
+        HeadlineRow("throughput_over_hlm", *point, -10.0, 0.0, Estimate(300.0, 200.0, 400.0)),
+        HeadlineRow("throughput_over_hlm", *point, -10.0, 50.0, Estimate(100.0, 90.0, 110.0)),
+        HeadlineRow("skipped", *point, None, 0.0, Estimate(0.7, 0.6, 0.8)),
     ]
     table = headline_table(rows)
     assert table.rows[0] == ["the paper", "", "", "206.0×", "", "74.8%"]

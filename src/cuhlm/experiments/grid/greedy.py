@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from cuhlm.experiments.grid.jobs import Cell
-from cuhlm.experiments.grid.traces import Answer
+from cuhlm.experiments.grid.traces import MeasuredAnswer
 from cuhlm.messages import Fate
 from cuhlm.records import TokenRecord
 
@@ -26,7 +26,7 @@ def decoded_as(cell: Cell, cells: Iterable[Cell]) -> Cell:
     return cell
 
 
-def as_route(answer: Answer) -> Answer:
+def as_route(answer: MeasuredAnswer) -> MeasuredAnswer:
     """A greedy answer of `cu-hlm` as `route` would have made it: nothing sent, nothing judged."""
     return replace(answer, records=tuple(map(_asked, answer.records)))
 

@@ -14,9 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cuhlm.experiments.calibrate import Plan
 from cuhlm.experiments.grid.spec import MethodChoice, Spec, Walk
-from cuhlm.experiments.prompts import Prompt, read_prompts
+from cuhlm.measuring.calibrate import CalibrationPlan
+from cuhlm.measuring.prompts import Prompt, read_prompts
 from cuhlm.messages import Sampling
 from cuhlm.methods import GateRule
 from cuhlm.profiles import Profile
@@ -124,7 +124,7 @@ class CalibrationJob:
     """
 
     path: Path
-    plan: Plan
+    plan: CalibrationPlan
     prompts: tuple[Prompt, ...]
 
 
@@ -159,7 +159,7 @@ def calibration_jobs(spec: Spec, pair: Pair, out: Path) -> dict[float, Calibrati
     prompts = tuple(prompts_of(spec, asked.prompts))
     found = {}
     for temperature in spec.calibration_temperatures:
-        plan = Plan(
+        plan = CalibrationPlan(
             prompts_name=spec.prompts[asked.prompts].file.name,
             max_tokens=asked.max_tokens,
             sampling=Sampling(temperature),

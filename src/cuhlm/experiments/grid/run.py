@@ -30,7 +30,7 @@ from cuhlm.messages import ModelCard
 from cuhlm.profiles import Profile, load_profile
 
 
-class Listener(Protocol):
+class GridListener(Protocol):
     """Is told how a run goes."""
 
     def begins(self, what: str, total: int, done: int) -> None:
@@ -79,7 +79,7 @@ def pair_of(spec: Spec) -> Pair:
     return Pair(spec.draft, spec.target, spec.context, (draft, target))
 
 
-def run_grid(spec: Spec, out: Path, *, processes: int, listener: Listener) -> Grid:
+def run_grid(spec: Spec, out: Path, *, processes: int, listener: GridListener) -> Grid:
     """Do what `spec` asks for and what has no file in `out` yet.
 
     Args:
@@ -145,7 +145,7 @@ def _planned(
     return Grid(pair, cards, profiles, answers, walks)
 
 
-def _do(jobs: Sequence[Together], what: str, pair: Pair, pool: ProcessPoolExecutor, listener: Listener) -> None:
+def _do(jobs: Sequence[Together], what: str, pair: Pair, pool: ProcessPoolExecutor, listener: GridListener) -> None:
     """Do those of `jobs` that have no file."""
     paths: set[Path] = set()
     left: list[Together] = []

@@ -18,7 +18,7 @@ class PromptSet:
 
     Attributes:
         name: in the spec.
-        file: JSON lines, see `cuhlm.experiments.prompts`.
+        file: JSON lines, see `cuhlm.measuring.prompts`.
         limit: take this many, spread over the file; None takes all.
         system: system message before each.
         first: and of these only as many from the start; None takes all.

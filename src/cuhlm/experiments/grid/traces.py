@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from cuhlm.errors import ConfigurationError
-from cuhlm.experiments.quality import PathQuality
+from cuhlm.measuring.quality import PathQuality
 from cuhlm.messages import Fate
 from cuhlm.records import Stages, TokenRecord
 
@@ -37,7 +37,7 @@ SCHEMA: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class MeasuredAnswer:
     """A decoded answer.
 
     Attributes:
@@ -61,14 +61,14 @@ class Answer:
         return tuple(record.token for record in self.records)
 
 
-def write_answer(path: Path, answer: Answer) -> None:
+def write_answer(path: Path, answer: MeasuredAnswer) -> None:
     """Write `answer`; the file is there whole or not at all."""
     qualities = answer.qualities or (None,) * len(answer.records)
     rows = [_row(*parts) for parts in zip(answer.records, qualities, answer.texts, strict=True)]
     write_whole(path, pl.DataFrame(rows, schema=SCHEMA))
 
 
-def read_answer(path: Path) -> Answer:
+def read_answer(path: Path) -> MeasuredAnswer:
     """The answer that `write_answer` wrote.
 
     Raises:
@@ -76,7 +76,7 @@ def read_answer(path: Path) -> Answer:
     """
     rows = read_frame(path).to_dicts()
     try:
-        return Answer(
+        return MeasuredAnswer(
             tuple(_record(row) for row in rows),
             tuple(PathQuality(row["tv"], row["kl"], row["nll"]) for row in rows if row["tv"] is not None),
             tuple(row["text"] for row in rows),

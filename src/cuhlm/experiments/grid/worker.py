@@ -18,16 +18,15 @@ from multiprocessing.synchronize import Event
 from cuhlm.device.device import Device, Request
 from cuhlm.device.ending import Limits
 from cuhlm.engines.base import Engine
-from cuhlm.engines.llama_cpp import LlamaCppEngine
-from cuhlm.engines.locate import locate
-from cuhlm.experiments.calibrate import calibrate
+from cuhlm.engines.load import load_engine
+from cuhlm.engines.recalling import RecallingEngine
 from cuhlm.experiments.grid.jobs import AnswerJob, CalibrationJob, Job, Pair, Together, WalkJob
-from cuhlm.experiments.grid.places import measure_walk
-from cuhlm.experiments.grid.traces import Answer, write_answer, write_whole
-from cuhlm.experiments.prompts import encode_prompt
-from cuhlm.experiments.quality import token_qualities
-from cuhlm.experiments.recall import RecallingEngine
+from cuhlm.experiments.grid.positions import measure_walk
+from cuhlm.experiments.grid.traces import MeasuredAnswer, write_answer, write_whole
 from cuhlm.link.in_process import InProcessLink
+from cuhlm.measuring.calibrate import calibrate
+from cuhlm.measuring.prompts import encode_prompt
+from cuhlm.measuring.quality import token_qualities
 from cuhlm.messages import ModelCard
 from cuhlm.records import TokenRecord
 from cuhlm.verifier.host import Verifier
@@ -68,10 +67,7 @@ def load(pair: Pair) -> Loaded:
     Raises:
         ModelError: one cannot be loaded.
     """
-    draft, target = (
-        LlamaCppEngine.load(locate(model), context_length=pair.context, threads=1)
-        for model in (pair.draft, pair.target)
-    )
+    draft, target = (load_engine(model, context_length=pair.context, threads=1) for model in (pair.draft, pair.target))
     return Loaded(draft, target)
 
 
@@ -121,7 +117,7 @@ def _do(job: Job, loaded: Loaded) -> None:
         write_answer(job.path, decode(job, loaded))
 
 
-def decode(job: AnswerJob, loaded: Loaded) -> Answer:
+def decode(job: AnswerJob, loaded: Loaded) -> MeasuredAnswer:
     """One answer, with the quality of its path where it is asked for."""
     prompt = encode_prompt(loaded.draft.tokenizer, job.prompt.text, system=job.system)
     request = Request(prompt, job.sampling, job.seed, Limits(job.max_tokens))
@@ -130,12 +126,12 @@ def decode(job: AnswerJob, loaded: Loaded) -> Answer:
         device = Device(loaded.draft, InProcessLink(verifier))
         records, texts = _generated(device, job, request)
     if not job.measures_quality:
-        return Answer(tuple(records), (), tuple(texts))
+        return MeasuredAnswer(tuple(records), (), tuple(texts))
     tokens = [record.token for record in records]
     qualities = token_qualities(
         prompt, tokens, loaded.draft, loaded.target, job.settings, job.sampling, device.vocab_size
     )
-    return Answer(tuple(records), tuple(qualities), tuple(texts))
+    return MeasuredAnswer(tuple(records), tuple(qualities), tuple(texts))
 
 
 def _generated(device: Device, job: AnswerJob, request: Request) -> tuple[list[TokenRecord], list[str]]:

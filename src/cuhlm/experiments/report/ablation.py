@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cuhlm.theory.bootstrap import Estimate
+from cuhlm.measuring.bootstrap import Estimate
 
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Ablation:
     name: str
     title: str
     note: str
-    rows: Sequence[Row]
+    rows: Sequence[TableRow]
 
 
-def bounded(name: str, found: Estimate) -> Row:
+def bounded(name: str, found: Estimate) -> TableRow:
     """A number and its interval as three columns."""
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

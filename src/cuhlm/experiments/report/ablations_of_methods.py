@@ -1,12 +1,12 @@
 """What the paper leaves open, from the grid's answers: here a method's own text matters."""
 
-from cuhlm.experiments.report.ablation import Ablation, Row, bounded
-from cuhlm.experiments.report.places import Places
+from cuhlm.experiments.report.ablation import Ablation, TableRow, bounded
+from cuhlm.experiments.report.positions import Positions
 from cuhlm.experiments.report.results import Point, Results
-from cuhlm.theory.bootstrap import Ratio, estimate
+from cuhlm.measuring.bootstrap import Ratio, estimate
 
 
-def ablations_of_methods(results: Results, walk: Places | None, prompts: str) -> list[Ablation]:
+def ablations_of_methods(results: Results, walk: Positions | None, prompts: str) -> list[Ablation]:
     """Every table that the grid has the data for.
 
     Args:
@@ -20,16 +20,16 @@ def ablations_of_methods(results: Results, walk: Places | None, prompts: str) ->
     return [ablation for ablation in found if ablation.rows]
 
 
-def draft_laws(places: Places, results: Results, prompts: str) -> Ablation:
+def draft_laws(positions: Positions, results: Results, prompts: str) -> Ablation:
     """Drawing the sent draft from x, or from what the verifier will rebuild."""
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for law in ("x", "xhat"):
-        row: Row = {"draft_from": law, "positions": places.n}
-        row |= bounded("acceptance", places.mean(places.column(f"acceptance_{law}")))
+        row: TableRow = {"draft_from": law, "positions": positions.n}
+        row |= bounded("acceptance", positions.mean(positions.column(f"acceptance_{law}")))
         point = next(
             (
                 each
-                for each in results.at(prompts, places.temperature)
+                for each in results.at(prompts, positions.temperature)
                 if each.choice.method.name == "cu-hlm" and each.choice.draft_from == law and _has_twin(results, each)
             ),
             None,
@@ -42,7 +42,7 @@ def draft_laws(places: Places, results: Results, prompts: str) -> Ablation:
     return Ablation(
         "draft_from",
         "What does it cost to draw the draft from x̂, which makes truncation exact?",
-        f"{places.described} "
+        f"{positions.described} "
         f"acceptance: of any draft, at k*(t) with ϑ = 0.1 and 8 bits. The columns to the right are of "
         "cu-hlm's own answers at one threshold; what is left of tv there is what skipping does.",
         rows,

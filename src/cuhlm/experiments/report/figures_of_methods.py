@@ -9,9 +9,9 @@ from cuhlm.channel.compute import MEASURED
 from cuhlm.experiments.grid.replay import PARTS
 from cuhlm.experiments.grid.spec import Spec
 from cuhlm.experiments.report.drawing import GREY, Drawing, canvas, colour, legend_below, marker
-from cuhlm.experiments.report.places import Places
+from cuhlm.experiments.report.positions import Positions
 from cuhlm.experiments.report.results import Point, Results
-from cuhlm.theory.bootstrap import Estimate, estimate
+from cuhlm.measuring.bootstrap import Estimate, estimate
 
 FRONTIER = ("cu-hlm", "route")
 ALONE = ("local", "remote", "hlm", "rand-hlm", "u-hlm")
@@ -25,7 +25,7 @@ PART_NAMES = {
 LATENCY_CHANNEL = "lte"
 
 
-def figures_of_methods(spec: Spec, results: Results, walk: Places | None) -> list[Drawing]:
+def figures_of_methods(spec: Spec, results: Results, walk: Positions | None) -> list[Drawing]:
     """Every figure that the grid has the data for."""
     temperature = spec.headline.temperature if spec.headline else spec.temperatures[0]
     prompts = spec.first_prompts
@@ -172,12 +172,12 @@ QUALITIES = {
     "similarity_to_remote": "cosine similarity to remote's answer",
     "tv": "TV from the target's law",
     "nll": "negative log-likelihood, nats per token",
-    "agreement_with_remote": "places with remote's token",
+    "agreement_with_remote": "positions with remote's token",
 }
 SHARES = ("exact_match", "similarity_to_remote", "agreement_with_remote")
 
 
-def quality(results: Results, prompts: str, temperature: float, walk: Places | None) -> list[Drawing]:
+def quality(results: Results, prompts: str, temperature: float, walk: Positions | None) -> list[Drawing]:
     """Quality against the transmitted share: the frontier over thresholds, in exact measures and in scores."""
     points = [point for point in results.at(prompts, temperature) if point.choice.draft_from == "x"]
     lines = {name: _by_share([each for each in points if each.choice.method.name == name]) for name in FRONTIER}
@@ -216,16 +216,16 @@ def _by_share(points: Sequence[Point]) -> list[Point]:
 
 
 def _draw_quality(
-    axes: Axes, name: str, lines: dict[str, list[Point]], points: Sequence[Point], walk: Places | None
+    axes: Axes, name: str, lines: dict[str, list[Point]], points: Sequence[Point], walk: Positions | None
 ) -> None:
     for index, (method, line) in enumerate(lines.items()):
         shares = [point.estimate("transmitted_share").value for point in line]
         found = [point.estimate(name) for point in line]
         _with_bars(axes, shares, found, method, index)
-        rules = [place for place, point in enumerate(line) if isinstance(point.choice.threshold, str)]
+        rules = [position for position, point in enumerate(line) if isinstance(point.choice.threshold, str)]
         axes.plot(
-            [shares[place] for place in rules],
-            [found[place].value for place in rules],
+            [shares[position] for position in rules],
+            [found[position].value for position in rules],
             linestyle="",
             marker="o",
             markersize=13,

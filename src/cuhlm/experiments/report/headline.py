@@ -7,7 +7,7 @@ from typing import Any
 from cuhlm.experiments.grid.run import Grid
 from cuhlm.experiments.grid.spec import Headline, Spec
 from cuhlm.experiments.report.results import Point, Results
-from cuhlm.theory.bootstrap import Estimate, Ratio, estimate
+from cuhlm.measuring.bootstrap import Estimate, Ratio, estimate
 
 METHODS = ("cu-hlm", "cu-hlm-offline", "u-hlm")
 
@@ -47,7 +47,7 @@ ACCURACIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class HeadlineRow:
     """One of our numbers at one operating point.
 
     Attributes:
@@ -71,7 +71,7 @@ class Row:
     found: Estimate
 
 
-def headline_rows(spec: Spec, results: Results) -> list[Row]:
+def headline_rows(spec: Spec, results: Results) -> list[HeadlineRow]:
     """Our numbers at every operating point of the spec; empty where it has no headline or no `hlm`."""
     asked = spec.headline
     if asked is None:
@@ -79,7 +79,7 @@ def headline_rows(spec: Spec, results: Results) -> list[Row]:
     hlm = results.find("hlm", spec.first_prompts, asked.temperature)
     if hlm is None:
         return []
-    rows: list[Row] = []
+    rows: list[HeadlineRow] = []
     for method in METHODS:
         for threshold in asked.thresholds:
             point = results.find(method, spec.first_prompts, asked.temperature, threshold)
@@ -88,11 +88,11 @@ def headline_rows(spec: Spec, results: Results) -> list[Row]:
     return rows
 
 
-def _rows(spec: Spec, asked: Headline, results: Results, point: Point, hlm: Point) -> Iterator[Row]:
-    def row(claim: str, found: Estimate, snr_db: float | None = None, round_trip_ms: float = 0.0) -> Row:
+def _rows(spec: Spec, asked: Headline, results: Results, point: Point, hlm: Point) -> Iterator[HeadlineRow]:
+    def row(claim: str, found: Estimate, snr_db: float | None = None, round_trip_ms: float = 0.0) -> HeadlineRow:
         settings = point.settings
         rule, method = str(point.choice.threshold), point.choice.method.name
-        return Row(claim, method, rule, settings.threshold, settings.vartheta, snr_db, round_trip_ms, found)
+        return HeadlineRow(claim, method, rule, settings.threshold, settings.vartheta, snr_db, round_trip_ms, found)
 
     for felt in (False, True):
         for snr_db in asked.snr_db:
@@ -110,7 +110,7 @@ def _rows(spec: Spec, asked: Headline, results: Results, point: Point, hlm: Poin
             yield row(claim, estimate(point.ratios[name], point.counts, over=hlm.ratios[name]))
 
 
-def headline_json(spec: Spec, grid: Grid, results: Results, rows: list[Row]) -> dict[str, Any]:
+def headline_json(spec: Spec, grid: Grid, results: Results, rows: list[HeadlineRow]) -> dict[str, Any]:
     """The table as JSON values, with what it was measured on."""
     asked = spec.headline
     point = next((point for point in results.points if point.prompts == spec.first_prompts), None)

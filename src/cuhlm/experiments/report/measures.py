@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cuhlm.experiments.grid.traces import Answer
-from cuhlm.experiments.prompts import Prompt
-from cuhlm.experiments.scores import exact_match, rouge_l
-from cuhlm.experiments.similarity import Embedder
+from cuhlm.experiments.grid.traces import MeasuredAnswer
+from cuhlm.measuring.bootstrap import Ratio
+from cuhlm.measuring.prompts import Prompt
+from cuhlm.measuring.scores import exact_match, rouge_l
+from cuhlm.measuring.similarity import Embedder
 from cuhlm.messages import Fate
 from cuhlm.records import TokenRecord
-from cuhlm.theory.bootstrap import Ratio
 from cuhlm.theory.quality import agreement
 
 
@@ -42,7 +42,7 @@ MEASURES = {
         Measure("kl", "KL divergence of the method's token law from the target's, nats; infinite laws left out"),
         Measure("kl_infinite", "positions at which the method may say what the target never would"),
         Measure("nll", "negative log-likelihood of the answer's tokens under the target, nats"),
-        Measure("agreement_with_remote", "places with the token that `remote` has there"),
+        Measure("agreement_with_remote", "positions with the token that `remote` has there"),
         Measure("similarity_to_remote", "cosine of the answer's embedding to that of `remote`'s answer"),
         Measure("similarity_to_reference", "cosine of the answer's embedding to that of the reference answer"),
         Measure("rouge_l", "ROUGE-L against the reference answer"),
@@ -58,7 +58,10 @@ _PER_TOKEN: dict[str, Callable[[TokenRecord], float]] = {
 
 
 def measure_cell(
-    answers: Sequence[Answer], remote: Sequence[Answer] | None, prompts: Sequence[Prompt], embedder: Embedder | None
+    answers: Sequence[MeasuredAnswer],
+    remote: Sequence[MeasuredAnswer] | None,
+    prompts: Sequence[Prompt],
+    embedder: Embedder | None,
 ) -> dict[str, Ratio]:
     """The measures of one cell, channel apart; those that cannot be taken are left out.
 
@@ -82,18 +85,20 @@ def measure_cell(
     return found
 
 
-def _each(answers: Sequence[Answer], value: Callable[[Answer], float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _each(
+    answers: Sequence[MeasuredAnswer], value: Callable[[MeasuredAnswer], float]
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return np.array([value(answer) for answer in answers], dtype=np.float64)
 
 
-def _per_token(answers: Sequence[Answer], value: Callable[[TokenRecord], float]) -> Ratio:
+def _per_token(answers: Sequence[MeasuredAnswer], value: Callable[[TokenRecord], float]) -> Ratio:
     return Ratio(
         _each(answers, lambda answer: sum(map(value, answer.records))),
         _each(answers, lambda answer: len(answer.records)),
     )
 
 
-def _drafts(answers: Sequence[Answer]) -> dict[str, Ratio]:
+def _drafts(answers: Sequence[MeasuredAnswer]) -> dict[str, Ratio]:
     """Of the drafts that were sent."""
 
     def count(*fates: Fate) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -109,7 +114,7 @@ def _drafts(answers: Sequence[Answer]) -> dict[str, Ratio]:
     }
 
 
-def _distances(answers: Sequence[Answer]) -> dict[str, Ratio]:
+def _distances(answers: Sequence[MeasuredAnswer]) -> dict[str, Ratio]:
     """Exact measures of design 2.9, per token; none where they were not taken for every answer."""
     if not all(answer.qualities for answer in answers):
         return {}
@@ -125,7 +130,7 @@ def _distances(answers: Sequence[Answer]) -> dict[str, Ratio]:
     return found
 
 
-def _scores(answers: Sequence[Answer], prompts: Sequence[Prompt]) -> dict[str, Ratio]:
+def _scores(answers: Sequence[MeasuredAnswer], prompts: Sequence[Prompt]) -> dict[str, Ratio]:
     """Task scores of the prompts that have them."""
     with_reference = [bool(prompt.reference) and not prompt.answer for prompt in prompts]
     with_answer = [bool(prompt.answer) for prompt in prompts]
@@ -142,7 +147,10 @@ def _scores(answers: Sequence[Answer], prompts: Sequence[Prompt]) -> dict[str, R
 
 
 def _similarities(
-    answers: Sequence[Answer], remote: Sequence[Answer] | None, prompts: Sequence[Prompt], embedder: Embedder
+    answers: Sequence[MeasuredAnswer],
+    remote: Sequence[MeasuredAnswer] | None,
+    prompts: Sequence[Prompt],
+    embedder: Embedder,
 ) -> dict[str, Ratio]:
     vectors = embedder.embed([answer.text for answer in answers])
     found = {}

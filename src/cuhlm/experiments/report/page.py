@@ -10,13 +10,12 @@ import jinja2
 
 from cuhlm.experiments.grid.run import Grid
 from cuhlm.experiments.grid.spec import Spec
-from cuhlm.experiments.report.ablation import Ablation, Row
+from cuhlm.experiments.report.ablation import Ablation, TableRow
 from cuhlm.experiments.report.drawing import Drawing
-from cuhlm.experiments.report.headline import CLAIMS
-from cuhlm.experiments.report.headline import Row as HeadlineRow
+from cuhlm.experiments.report.headline import CLAIMS, HeadlineRow
 from cuhlm.experiments.report.measures import MEASURES
 from cuhlm.experiments.report.results import Point, Results
-from cuhlm.theory.bootstrap import Estimate
+from cuhlm.measuring.bootstrap import Estimate
 
 SHOWN = (
     "transmitted_share",
@@ -87,7 +86,7 @@ def render(
     )
 
 
-def shown(title: str, note: str, rows: Sequence[Row]) -> Shown:
+def shown(title: str, note: str, rows: Sequence[TableRow]) -> Shown:
     """A table of numbers as text: NAME_low and NAME_high become NAME's brackets."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     plain = [name for name in names if not name.endswith(("_low", "_high"))]
@@ -99,7 +98,7 @@ def shown(title: str, note: str, rows: Sequence[Row]) -> Shown:
     )
 
 
-def _cell(row: Row, name: str) -> str:
+def _cell(row: TableRow, name: str) -> str:
     if name not in row:
         return ""
     value = row[name]

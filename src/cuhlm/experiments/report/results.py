@@ -12,12 +12,12 @@ from cuhlm.experiments.grid.jobs import AnswerJob, Cell, prompts_of
 from cuhlm.experiments.grid.replay import PARTS, Cost, replay
 from cuhlm.experiments.grid.run import Grid
 from cuhlm.experiments.grid.spec import MethodChoice, Spec
-from cuhlm.experiments.grid.traces import Answer, read_answer
-from cuhlm.experiments.prompts import Prompt
+from cuhlm.experiments.grid.traces import MeasuredAnswer, read_answer
 from cuhlm.experiments.report.measures import measure_cell, merged
-from cuhlm.experiments.similarity import Embedder
+from cuhlm.measuring.bootstrap import Counts, Estimate, Ratio, estimate, resample_counts
+from cuhlm.measuring.prompts import Prompt
+from cuhlm.measuring.similarity import Embedder
 from cuhlm.settings import Settings
-from cuhlm.theory.bootstrap import Counts, Estimate, Ratio, estimate, resample_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def _point(
     spec: Spec,
     cells: Sequence[tuple[Cell, list[AnswerJob]]],
     prompts: Sequence[Prompt],
-    remote: dict[tuple[str, float, int], list[Answer]],
+    remote: dict[tuple[str, float, int], list[MeasuredAnswer]],
     embedder: Embedder | None,
 ) -> Point:
     ratios, costs, tokens = [], [], 0
@@ -152,7 +152,7 @@ def _point(
     )
 
 
-def _read(jobs: Iterable[AnswerJob]) -> list[Answer]:
+def _read(jobs: Iterable[AnswerJob]) -> list[MeasuredAnswer]:
     return [read_answer(job.path) for job in jobs]
 
 

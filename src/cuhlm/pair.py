@@ -7,8 +7,7 @@ from pathlib import Path
 
 from cuhlm.data import DRAFT_PROFILE
 from cuhlm.device.device import Device
-from cuhlm.engines.llama_cpp import LlamaCppEngine
-from cuhlm.engines.locate import locate
+from cuhlm.engines.load import load_engine
 from cuhlm.errors import ConfigurationError
 from cuhlm.link.base import Link
 from cuhlm.link.grpc import GrpcLink, Security
@@ -53,7 +52,7 @@ def open_device(
     """
     with ExitStack() as stack:
         link = _open_link(reach, context, threads, stack)
-        engine = LlamaCppEngine.load(locate(draft), context_length=context, threads=threads)
+        engine = load_engine(draft, context_length=context, threads=threads)
         stack.callback(engine.close)
         yield Device(engine, link)
 
@@ -63,7 +62,7 @@ def _open_link(reach: Reach, context: int | None, threads: int | None, stack: Ex
     if reach.verifier:
         link = GrpcLink(reach.verifier, security=reach.security, deadline_seconds=reach.deadline_seconds)
     elif reach.target:
-        engine = LlamaCppEngine.load(locate(reach.target), context_length=context, threads=threads)
+        engine = load_engine(reach.target, context_length=context, threads=threads)
         stack.callback(engine.close)
         verifier = Verifier(engine)
         stack.callback(verifier.close)

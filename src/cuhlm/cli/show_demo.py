@@ -13,19 +13,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from cuhlm.cli.streaming import coloured, legend
+from cuhlm.cli.show_answer import coloured, legend
 from cuhlm.device.device import Device
 from cuhlm.device.steps import Emit
 from cuhlm.engines.cores import usable_cores
 from cuhlm.engines.llama_cpp import LlamaCppEngine
-from cuhlm.engines.locate import locate
+from cuhlm.engines.load import load_engine
 from cuhlm.experiments.demo import PROMPTS, Conditions, MethodResult, run_demo
-from cuhlm.experiments.pair import find_profile
-from cuhlm.experiments.verifier_process import verifier_process
 from cuhlm.link.grpc import GrpcLink, Security
 from cuhlm.methods import METHODS
+from cuhlm.pair import find_profile
 from cuhlm.records import json_values
 from cuhlm.settings import Settings, threshold_meaning
+from cuhlm.verifier.process import verifier_process
 from cuhlm.writable import check_writable
 
 DRAFT, TARGET = "smollm2-draft", "smollm2-135m"
@@ -103,7 +103,7 @@ def _as_json(results: Mapping[str, MethodResult], conditions: Conditions, vocab_
     }
 
 
-class _Shown:
+class _ShownDemo:
     """Prints answers as they are done, over a progress bar with the time left."""
 
     def __init__(self, progress: Progress) -> None:
@@ -124,15 +124,15 @@ class _Shown:
 
 
 @contextmanager
-def _shown(console: Console) -> Generator[_Shown, None, None]:
+def _shown(console: Console) -> Generator[_ShownDemo, None, None]:
     columns = (TextColumn("{task.description:>14}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        yield _Shown(progress)
+        yield _ShownDemo(progress)
 
 
 @contextmanager
 def _engine(model: str, threads: int) -> Generator[LlamaCppEngine, None, None]:
-    with closing(LlamaCppEngine.load(locate(model), context_length=CONTEXT, threads=threads)) as engine:
+    with closing(load_engine(model, context_length=CONTEXT, threads=threads)) as engine:
         yield engine
 
 

@@ -13,7 +13,7 @@ from cuhlm.cli.terminal import print_answer, visible
 from cuhlm.device.device import Device, Request
 from cuhlm.device.steps import Emit, Finish
 from cuhlm.errors import CuhlmError
-from cuhlm.experiments.summary import Summary, summarise
+from cuhlm.measuring.summary import Summary, summarise
 from cuhlm.messages import Fate
 from cuhlm.records import TokenRecord, trace_file
 from cuhlm.settings import Settings, threshold_meaning

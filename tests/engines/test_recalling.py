@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuhlm.experiments.recall import RecallingEngine
+from cuhlm.engines.recalling import RecallingEngine
 from cuhlm.messages import Array
 from cuhlm.testing import ToyEngine
 from cuhlm.testing.toy_engine import ToySequence

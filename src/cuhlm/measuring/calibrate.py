@@ -13,8 +13,8 @@ from cuhlm.device.gate import make_measurement
 from cuhlm.device.pairing import shared_vocabulary
 from cuhlm.engines.base import Engine
 from cuhlm.errors import ConfigurationError, ContextOverflow
-from cuhlm.experiments.prompts import Prompt, encode_prompt
-from cuhlm.experiments.walk import walk
+from cuhlm.measuring.prompts import Prompt, encode_prompt
+from cuhlm.measuring.target_text import walk
 from cuhlm.messages import Array, Sampling
 from cuhlm.profiles import Profile, Provenance, RiskCurve, UncertaintySettings
 from cuhlm.theory.distributions import distribution
@@ -35,7 +35,7 @@ CURVE_POINTS = 101
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CalibrationPlan:
     """What to calibrate on.
 
     Attributes:
@@ -83,7 +83,11 @@ class Tokens:
 
 
 def calibrate(
-    draft: Engine, target: Engine, prompts: Sequence[Prompt], plan: Plan, progress: Progress = lambda *_: None
+    draft: Engine,
+    target: Engine,
+    prompts: Sequence[Prompt],
+    plan: CalibrationPlan,
+    progress: Progress = lambda *_: None,
 ) -> tuple[Profile, Tokens]:
     """Measure a pair on the target's own answers to `prompts`.
 
@@ -107,7 +111,7 @@ def calibrate(
     return _profile(draft, target, prompts, plan, tokens), tokens
 
 
-def _encode(draft: Engine, target: Engine, prompt: Prompt, plan: Plan) -> tuple[int, ...]:
+def _encode(draft: Engine, target: Engine, prompt: Prompt, plan: CalibrationPlan) -> tuple[int, ...]:
     """The prompt's tokens, checked to leave room for an answer."""
     encoded = encode_prompt(draft.tokenizer, prompt.text, system=plan.system)
     context = min(draft.card.context_length, target.card.context_length)
@@ -120,19 +124,19 @@ def _encode(draft: Engine, target: Engine, prompt: Prompt, plan: Plan) -> tuple[
 
 
 def _measure_answer(
-    draft: Engine, target: Engine, prompt: Sequence[int], plan: Plan, seed: int, tokens: Tokens
+    draft: Engine, target: Engine, prompt: Sequence[int], plan: CalibrationPlan, seed: int, tokens: Tokens
 ) -> None:
     """Let the target answer, and measure at every position what a draft would have met with."""
     measure = make_measurement(plan.uncertainty, seed)
-    for place in walk(draft, target, prompt, plan.sampling, seed, plan.max_tokens):
-        _measure(place.draft_logits, place.target_logits, place.position, plan, seed, measure, tokens)
+    for position in walk(draft, target, prompt, plan.sampling, seed, plan.max_tokens):
+        _measure(position.draft_logits, position.target_logits, position.position, plan, seed, measure, tokens)
 
 
 def _measure(
     draft_logits: Array,
     target_logits: Array,
     position: int,
-    plan: Plan,
+    plan: CalibrationPlan,
     seed: int,
     measure: Callable[[Array, int, int], float],
     tokens: Tokens,
@@ -145,7 +149,9 @@ def _measure(
     tokens.bound.add(draft_probs, target_probs)
 
 
-def _profile(draft: Engine, target: Engine, prompts: Sequence[Prompt], plan: Plan, tokens: Tokens) -> Profile:
+def _profile(
+    draft: Engine, target: Engine, prompts: Sequence[Prompt], plan: CalibrationPlan, tokens: Tokens
+) -> Profile:
     u, beta = np.array(tokens.u), np.array(tokens.beta)
     rejection = fit_rejection(u, beta)
     delta = float(np.mean(tokens.below))

@@ -10,10 +10,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from cuhlm.engines.llama_cpp import LlamaCppEngine
-from cuhlm.engines.locate import locate
-from cuhlm.experiments.calibrate import Plan, Tokens, calibrate
-from cuhlm.experiments.prompts import Prompt
+from cuhlm.engines.load import load_engine
+from cuhlm.measuring.calibrate import CalibrationPlan, Tokens, calibrate
+from cuhlm.measuring.prompts import Prompt
 from cuhlm.profiles import Profile
 from cuhlm.theory.rejection import skipped_risk
 from cuhlm.writable import check_writable
@@ -23,7 +22,7 @@ def run_calibration(
     draft: str,
     target: str,
     prompts: Sequence[Prompt],
-    plan: Plan,
+    plan: CalibrationPlan,
     out: Path,
     *,
     context: int | None,
@@ -34,8 +33,8 @@ def run_calibration(
     check_writable(out, "the profile")
     console = Console(highlight=False, markup=False, stderr=as_json)
     with (
-        closing(LlamaCppEngine.load(locate(draft), context_length=context, threads=threads)) as draft_engine,
-        closing(LlamaCppEngine.load(locate(target), context_length=context, threads=threads)) as target_engine,
+        closing(load_engine(draft, context_length=context, threads=threads)) as draft_engine,
+        closing(load_engine(target, context_length=context, threads=threads)) as target_engine,
         Progress(console=console, transient=True) as progress,
     ):
         task = progress.add_task("calibrating", total=len(prompts))

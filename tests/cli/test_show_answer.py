@@ -9,7 +9,7 @@ from tests.relay import relay
 from tests.toy_pair import PROMPT, VOCAB, settings, toy_device
 from tests.toy_server import serving
 
-from cuhlm.cli.streaming import stream_answer
+from cuhlm.cli.show_answer import stream_answer
 from cuhlm.device.device import Device, Request
 from cuhlm.device.ending import Limits
 from cuhlm.errors import LinkError

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from cuhlm.engines.base import Advance
+from cuhlm.engines.batching import Batcher
 from cuhlm.errors import ContextOverflow, LinkError
 from cuhlm.messages import Array
 from cuhlm.testing import ToyEngine
-from cuhlm.verifier.batching import Batcher
 
 
 class LosesRows(ToyEngine):

@@ -12,7 +12,7 @@ from cuhlm.distill.plan import Training
 from cuhlm.distill.recipe import Recipe, distill
 from cuhlm.distill.shipping import Shipped
 from cuhlm.engines.locate import locate
-from cuhlm.experiments.prompts import read_prompts
+from cuhlm.measuring.prompts import read_prompts
 from cuhlm.records import json_values
 
 
@@ -38,15 +38,15 @@ def run_distillation(
         training=training,
     )
     with _progress(console) as progress:
-        shipped = distill(recipe, out, _Shown(progress), threads=threads)
+        shipped = distill(recipe, out, _ShownDistillation(progress), threads=threads)
     if as_json:
         print(json.dumps(json_values(shipped.as_json()), indent=1))
     else:
         console.print(_table(shipped), f"written to {out}: {shipped.path.name}, its card README.md", sep="\n")
 
 
-class _Shown:
-    """A `distill.distillation.Listener` on a progress display: the whole run, and the part at work."""
+class _ShownDistillation:
+    """A `distill.distillation.DistillationListener` on a progress display: the whole run, and the part at work."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

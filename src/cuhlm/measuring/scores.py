@@ -45,6 +45,6 @@ def _longest_common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
     row = [0] * (len(b) + 1)
     for word in a:
         before = 0
-        for place, other in enumerate(b, 1):
-            before, row[place] = row[place], before + 1 if word == other else max(row[place], row[place - 1])
+        for column, other in enumerate(b, 1):
+            before, row[column] = row[column], before + 1 if word == other else max(row[column], row[column - 1])
     return row[-1]

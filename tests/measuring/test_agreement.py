@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from cuhlm.errors import ConfigurationError
-from cuhlm.experiments.agreement import AgreementCount, measure_agreement
-from cuhlm.experiments.prompts import encode_prompt
+from cuhlm.measuring.agreement import AgreementCount, measure_agreement
+from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.theory.distributions import softmax
 from cuhlm.theory.quality import total_variation
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cuhlm.experiments.similarity import Embedder
+from cuhlm.measuring.similarity import Embedder
 
 
 @pytest.fixture(scope="module")

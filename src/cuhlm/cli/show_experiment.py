@@ -66,7 +66,7 @@ def run(spec_file: Path, out: Path, changes: Changes, *, processes: int | None, 
 
     console = Console(highlight=False, stderr=as_json)
     spec = _changed(read_spec(spec_file), changes)
-    with _Shown(console) as shown:
+    with _ShownRun(console) as shown:
         found = run_experiment(spec, spec_file, out, processes=processes or usable_cores(), listener=shown)
     if as_json:
         print(json.dumps(json_values(found), indent=1, ensure_ascii=False))
@@ -94,7 +94,7 @@ def _changed(spec: "Spec", changes: Changes) -> "Spec":
     return spec
 
 
-class _Shown:
+class _ShownRun:
     """A progress bar per phase, with the time left."""
 
     def __init__(self, console: Console) -> None:
@@ -108,7 +108,7 @@ class _Shown:
         self._progress = Progress(*columns, console=console)
         self._task = TaskID(0)
 
-    def __enter__(self) -> "_Shown":
+    def __enter__(self) -> "_ShownRun":
         self._progress.start()
         return self
 
@@ -116,12 +116,12 @@ class _Shown:
         self._progress.stop()
 
     def begins(self, what: str, total: int, done: int) -> None:
-        """See `Listener`. What an earlier run did says nothing about the time left."""
+        """See `GridListener`. What an earlier run did says nothing about the time left."""
         note = f" ({done} done before)" if done else ""
         self._task = self._progress.add_task(what + note, total=total - done)
 
     def advances(self) -> None:
-        """See `Listener`."""
+        """See `GridListener`."""
         self._progress.advance(self._task)
 
 

@@ -8,8 +8,8 @@ import pytest
 from tests.toy_pair import VOCAB
 
 from cuhlm.errors import ConfigurationError, ContextOverflow, ProfileError
-from cuhlm.experiments.calibrate import Plan, calibrate
-from cuhlm.experiments.prompts import Prompt, read_prompts
+from cuhlm.measuring.calibrate import CalibrationPlan, calibrate
+from cuhlm.measuring.prompts import Prompt, read_prompts
 from cuhlm.messages import Sampling
 from cuhlm.methods import METHODS
 from cuhlm.profiles import Profile, load_profile
@@ -24,7 +24,7 @@ PROMPTS = [Prompt(str(number), text) for number, text in enumerate(("abc", "bcd"
 
 @pytest.fixture(scope="module")
 def calibrated():
-    return calibrate(DRAFT, TARGET, PROMPTS, Plan("toy prompts", max_tokens=60))
+    return calibrate(DRAFT, TARGET, PROMPTS, CalibrationPlan("toy prompts", max_tokens=60))
 
 
 def test_the_numbers_are_those_of_the_measured_tokens(calibrated) -> None:
@@ -47,13 +47,13 @@ def test_k_star_is_the_smallest_k_within_the_bound(calibrated) -> None:
 
 
 def test_the_same_plan_measures_the_same(calibrated) -> None:
-    again, _ = calibrate(DRAFT, TARGET, PROMPTS, Plan("toy prompts", max_tokens=60))
+    again, _ = calibrate(DRAFT, TARGET, PROMPTS, CalibrationPlan("toy prompts", max_tokens=60))
     assert repr(again) == repr(calibrated[0])  # a share of no tokens is NaN, which equals nothing
 
 
 @pytest.mark.parametrize("measure", Measure)
 def test_every_measure_can_be_calibrated(measure: Measure) -> None:
-    plan = Plan("toy prompts", max_tokens=10)
+    plan = CalibrationPlan("toy prompts", max_tokens=10)
     profile, _ = calibrate(
         DRAFT, TARGET, PROMPTS, replace(plan, uncertainty=replace(plan.uncertainty, measure=measure))
     )
@@ -73,31 +73,37 @@ def test_rand_hlm_takes_the_rate_at_which_u_hlm_would_have_asked_on_the_calibrat
 def test_a_prompt_that_does_not_fit_is_named_before_anything_is_measured() -> None:
     told: list[tuple[int, int]] = []
     with pytest.raises(ContextOverflow, match="the prompt 'long' has 600 tokens; draft and target hold 512"):
-        calibrate(DRAFT, TARGET, [*PROMPTS, Prompt("long", "a" * 600)], Plan("toy"), lambda *done: told.append(done))
+        calibrate(
+            DRAFT,
+            TARGET,
+            [*PROMPTS, Prompt("long", "a" * 600)],
+            CalibrationPlan("toy"),
+            lambda *done: told.append(done),
+        )
     assert not told
 
 
 def test_an_answer_ends_where_the_context_is_full() -> None:
-    _, tokens = calibrate(DRAFT, TARGET, [Prompt("1", "a" * 500)], Plan("toy", max_tokens=60))
+    _, tokens = calibrate(DRAFT, TARGET, [Prompt("1", "a" * 500)], CalibrationPlan("toy", max_tokens=60))
     assert len(tokens.u) == 12
 
 
 def test_a_profile_remembers_its_sampling(tmp_path: Path) -> None:
     sampling = Sampling(temperature=0.5, top_k=7, min_p=0.1)
-    profile, _ = calibrate(DRAFT, TARGET, PROMPTS, Plan("toy", max_tokens=20, sampling=sampling))
+    profile, _ = calibrate(DRAFT, TARGET, PROMPTS, CalibrationPlan("toy", max_tokens=20, sampling=sampling))
     profile.save(tmp_path / "p.json")
     assert load_profile(tmp_path / "p.json").provenance.sampling == sampling
 
 
 def test_progress_is_told(calibrated) -> None:
     told: list[tuple[int, int]] = []
-    calibrate(DRAFT, TARGET, PROMPTS, Plan("toy", max_tokens=5), lambda *done: told.append(done))
+    calibrate(DRAFT, TARGET, PROMPTS, CalibrationPlan("toy", max_tokens=5), lambda *done: told.append(done))
     assert told == [(number, 4) for number in range(5)]
 
 
 def test_too_few_tokens_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="4 calibration tokens are too few"):
-        calibrate(DRAFT, TARGET, PROMPTS, Plan("toy", max_tokens=1))
+        calibrate(DRAFT, TARGET, PROMPTS, CalibrationPlan("toy", max_tokens=1))
 
 
 def test_a_profile_survives_the_disk(calibrated, tmp_path: Path) -> None:

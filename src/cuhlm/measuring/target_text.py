@@ -12,7 +12,7 @@ from cuhlm.theory.verification import draw
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TextPosition:
     """One position of a text that the target wrote.
 
     Attributes:
@@ -30,7 +30,7 @@ class Place:
 
 def walk(
     draft: Engine, target: Engine, prompt: Sequence[int], sampling: Sampling, seed: int, max_tokens: int
-) -> Iterator[Place]:
+) -> Iterator[TextPosition]:
     """Let the target answer `prompt`, and yield every position, the one of its end token included.
 
     Args:
@@ -52,7 +52,7 @@ def walk(
             (target_logits,) = target.advance([Advance(target_sequence, history[len(target_sequence) :])])
             row = target_logits[0, :vocab_size]
             token = draw(distribution(row, sampling), uniform(seed, len(history), Purpose.TARGET)).token
-            yield Place(len(history), draft_logits[0, :vocab_size], row, token)
+            yield TextPosition(len(history), draft_logits[0, :vocab_size], row, token)
             history.append(token)
             if token in end_tokens:
                 return

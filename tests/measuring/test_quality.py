@@ -8,7 +8,7 @@ from tests.toy_pair import PROMPT, VOCAB, answer, settings, toy_device
 
 from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.errors import ConfigurationError
-from cuhlm.experiments.quality import greedy_law, method_law, path_quality
+from cuhlm.measuring.quality import greedy_law, method_law, path_quality
 from cuhlm.messages import Sampling
 from cuhlm.methods import METHODS, DraftFrom
 from cuhlm.settings import Settings
@@ -43,7 +43,7 @@ def test_methods_that_hand_every_token_to_the_target_have_its_law() -> None:
 def test_the_greedy_law_is_the_general_one_at_temperature_zero(method: str) -> None:
     greedy = Sampling(0.0)
     for length in range(1, 20):
-        text = tuple(place * place % VOCAB for place in range(length))
+        text = tuple(position * position % VOCAB for position in range(length))
         logits = DRAFT.logits(text)
         x, y = distribution(logits, greedy), distribution(TARGET.logits(text), greedy)
         for threshold in (0.2, 0.4, 0.6):
@@ -89,8 +89,8 @@ def test_a_path_is_as_good_as_the_mean_of_its_positions() -> None:
         tokens = answer(device, chosen, tokens=10).tokens
     whole = path_quality(PROMPT, tokens, DRAFT, TARGET, chosen, Sampling(), VOCAB)
     distances = []
-    for place in range(10):
-        history = [*PROMPT, *tokens[:place]]
+    for position in range(10):
+        history = [*PROMPT, *tokens[:position]]
         x, y = (distribution(engine.logits(history), Sampling()) for engine in (DRAFT, TARGET))
         distances.append(total_variation(method_law(chosen, DRAFT.logits(history), x, y), y))
     assert whole.tv == pytest.approx(np.mean(distances))

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from cuhlm.experiments.scores import exact_match, rouge_l
+from cuhlm.measuring.scores import exact_match, rouge_l
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.device.gate import make_measurement
 from cuhlm.engines.base import Engine
 from cuhlm.experiments.grid.jobs import WalkJob
-from cuhlm.experiments.prompts import encode_prompt
-from cuhlm.experiments.walk import Place, walk
+from cuhlm.measuring.prompts import encode_prompt
+from cuhlm.measuring.target_text import TextPosition, walk
 from cuhlm.messages import Array
 from cuhlm.profiles import UncertaintySettings
 from cuhlm.theory.distributions import distribution
@@ -41,21 +41,21 @@ FULL_EVERY = 8
 def measure_walk(job: WalkJob, draft: Engine, target: Engine) -> pl.DataFrame:
     """One row per position of the text that the target writes for `job`."""
     prompt = encode_prompt(draft.tokenizer, job.prompt.text, system=job.system)
-    places = walk(draft, target, prompt, job.sampling, job.seed, job.max_tokens)
-    rows = [_row(place, number, job) for number, place in enumerate(places)]
+    positions = walk(draft, target, prompt, job.sampling, job.seed, job.max_tokens)
+    rows = [_row(position, number, job) for number, position in enumerate(positions)]
     return pl.DataFrame(rows, infer_schema_length=None).with_columns(
         pl.lit(job.prompt.id).alias("prompt"), pl.lit(job.prompt.task).alias("task")
     )
 
 
-def _row(place: Place, number: int, job: WalkJob) -> dict[str, Any]:
-    x, y = (distribution(logits, job.sampling) for logits in (place.draft_logits, place.target_logits))
-    token = draw(x, uniform(job.seed, place.position, Purpose.DRAFT)).token
-    measured = _uncertainties(place, token, job)
+def _row(position: TextPosition, number: int, job: WalkJob) -> dict[str, Any]:
+    x, y = (distribution(logits, job.sampling) for logits in (position.draft_logits, position.target_logits))
+    token = draw(x, uniform(job.seed, position.position, Purpose.DRAFT)).token
+    measured = _uncertainties(position, token, job)
     beta_hat = job.profile.rejection.predict(measured["u_expected"])
     return {
         "number": number,
-        "position": place.position,
+        "position": position.position,
         "x_d": float(x[token]),
         "y_d": float(y[token]),
         "x_max": float(x.max()),
@@ -65,18 +65,18 @@ def _row(place: Place, number: int, job: WalkJob) -> dict[str, Any]:
         "beta_hat": beta_hat,
         **measured,
         **_coverage(x),
-        **_gated(x, y, place.draft_logits, job.profile.uncertainty),
+        **_gated(x, y, position.draft_logits, job.profile.uncertainty),
         **_truncated(x, y, token, beta_hat, full=number % FULL_EVERY == 0),
     }
 
 
-def _uncertainties(place: Place, token: int, job: WalkJob) -> dict[str, float]:
+def _uncertainties(position: TextPosition, token: int, job: WalkJob) -> dict[str, float]:
     """Each of the five measures, and the seconds it took."""
     found = {}
     for measure in Measure:
         compute = make_measurement(UncertaintySettings(measure), job.seed)
         started = time.perf_counter()
-        found[f"u_{measure}"] = compute(place.draft_logits, token, place.position)
+        found[f"u_{measure}"] = compute(position.draft_logits, token, position.position)
         found[f"seconds_{measure}"] = time.perf_counter() - started
     return found
 

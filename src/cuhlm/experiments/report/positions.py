@@ -11,18 +11,18 @@ from cuhlm.experiments.grid.jobs import WalkJob
 from cuhlm.experiments.grid.run import Grid
 from cuhlm.experiments.grid.spec import Walk
 from cuhlm.experiments.grid.traces import read_frame
+from cuhlm.measuring.bootstrap import Counts, Estimate, resample_counts, weighted_estimate
 from cuhlm.profiles import Profile
-from cuhlm.theory.bootstrap import Counts, Estimate, resample_counts, weighted_estimate
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Positions:
     """Positions of one walk at one temperature.
 
     Attributes:
-        frame: one row each, see `cuhlm.experiments.grid.places`.
+        frame: one row each, see `cuhlm.experiments.grid.positions`.
         temperature: of the target, and of both laws.
         profile: of that temperature, from other texts.
         unit: which text each row is of.
@@ -73,17 +73,19 @@ class Places:
         return len(self.counts[0])
 
 
-def read_places(grid: Grid, walk: Walk | None) -> list[Places]:
+def read_positions(grid: Grid, walk: Walk | None) -> list[Positions]:
     """The positions of `walk`, at each of its temperatures."""
     if walk is None:
         return []
     return [
-        _places(jobs, temperature) for (each, temperature), jobs in grid.walks.items() if each is walk or each == walk
+        _positions(jobs, temperature)
+        for (each, temperature), jobs in grid.walks.items()
+        if each is walk or each == walk
     ]
 
 
-def _places(jobs: Sequence[WalkJob], temperature: float) -> Places:
+def _positions(jobs: Sequence[WalkJob], temperature: float) -> Positions:
     frames = [read_frame(job.path) for job in jobs]
     unit = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])
     counts = resample_counts(len(frames), resamples=400)
-    return Places(pl.concat(frames, how="vertical_relaxed"), temperature, jobs[0].profile, unit, counts)
+    return Positions(pl.concat(frames, how="vertical_relaxed"), temperature, jobs[0].profile, unit, counts)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cuhlm.theory.bootstrap import (
+from cuhlm.measuring.bootstrap import (
     Ratio,
     estimate,
     resample_counts,
