@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.load import load_engine
 from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET
+
+hypothesis.settings.register_profile("cuhlm", deadline=None)  # a busy machine is no fault
+hypothesis.settings.load_profile("cuhlm")
 
 
 def _loaded(name: str) -> Iterator[LlamaCppEngine]:

@@ -5,7 +5,9 @@
     ├── ModelError                a model file is missing, unreadable, or of an unknown kind
     │   ├── LibraryError          the llama.cpp library does not load or is of another version
     │   ├── IncompatibleModels    draft and target do not share a vocabulary
-    │   └── ContextOverflow       a prompt or a generation does not fit into the context
+    │   ├── ContextOverflow       a prompt or a generation does not fit into the context
+    │   ├── ModelBusy             all sequences that a model was loaded with are in use
+    │   └── ModelClosed           a model is being closed while somebody waits for it
     ├── ProfileError              a profile is malformed or belongs to another pair
     ├── PayloadError              an encoded distribution is malformed
     ├── ProtocolError             the other side said something the protocol does not allow
@@ -49,6 +51,14 @@ class IncompatibleModels(ModelError):
 
 class ContextOverflow(ModelError):
     """A prompt or a generation does not fit into the context."""
+
+
+class ModelBusy(ModelError):
+    """All sequences that a model was loaded with are in use."""
+
+
+class ModelClosed(ModelError):
+    """A model is being closed while somebody waits for it."""
 
 
 class ProfileError(CuhlmError):

@@ -26,6 +26,13 @@ class Fate(StrEnum):
     TARGET = "target"  # made by the verifier alone
 
 
+class Verification(StrEnum):
+    """The rule by which the verifier decides a token (design 2.2, 2.7)."""
+
+    SPECULATIVE = "speculative"  # a draft stands with min(1, y_d / q_d), or is replaced from the residual
+    TARGET = "target"  # the target draws alone; nothing is drafted
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How a next-token distribution is made of logits; the same on both sides (design 2.1).
@@ -98,6 +105,7 @@ class Opening:
         sampling: how the target's logits become y.
         seed: of the keyed randomness (design 2.6), 0 ≤ seed < 2^64.
         vocab_size: tokens both models share, |V|; ids beyond have probability 0 (design 2.1).
+        verification: the rule of all its blocks.
         target_fingerprint: `ModelCard.fingerprint` of the target that the device was told of, in case the verifier
             was started with another one since; empty takes whichever it is.
     """
@@ -106,6 +114,7 @@ class Opening:
     sampling: Sampling
     seed: int
     vocab_size: int
+    verification: Verification = Verification.SPECULATIVE
     target_fingerprint: str = ""
 
 
@@ -146,7 +155,8 @@ class Block:
         sync: tokens the verifier has not seen, at positions ``position − len(sync)`` and on.
         drafted: drafted tokens to judge, in order.
         payloads: one per drafted token.
-        generate: tokens that the verifier shall make alone, one verdict each; only without drafted tokens.
+        generate: tokens that the verifier shall make alone, one verdict each; only without drafted tokens, and whatever
+            the session's rule is.
     """
 
     position: int

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cuhlm.errors import ConfigurationError
+from cuhlm.messages import Verification
 
 
 class GateRule(StrEnum):
@@ -42,7 +43,8 @@ class Method:
         name: as on the command line.
         drafts: whether the device runs its draft model at all.
         gate: when to ask.
-        truncation: how much of x to send; NONE lets the verifier draw from y itself.
+        truncation: how much of x to send.
+        verification: how the verifier decides what it is asked; None where it never is.
         summary: one line for people.
     """
 
@@ -50,24 +52,31 @@ class Method:
     drafts: bool
     gate: GateRule
     truncation: TruncationRule
+    verification: Verification | None
     summary: str
 
 
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
-        Method("local", True, GateRule.NEVER, TruncationRule.NONE, "the draft model alone; nothing is sent"),
-        Method("remote", False, GateRule.ALWAYS, TruncationRule.NONE, "the target alone; its tokens stream down"),
-        Method(
-            "hlm", True, GateRule.ALWAYS, TruncationRule.FULL, "every token verified against the whole distribution"
-        ),
-        Method("rand-hlm", True, GateRule.RANDOM, TruncationRule.FULL, "tokens verified at random, as often as u-hlm"),
-        Method("u-hlm", True, GateRule.UNCERTAIN, TruncationRule.FULL, "uncertain tokens verified, whole distribution"),
-        Method("cu-hlm-offline", True, GateRule.UNCERTAIN, TruncationRule.OFFLINE, "uncertain tokens, k* entries"),
-        Method("cu-hlm", True, GateRule.UNCERTAIN, TruncationRule.ONLINE, "uncertain tokens, k*(t) entries per token"),
-        Method("route", True, GateRule.UNCERTAIN, TruncationRule.NONE, "uncertain tokens drawn by the verifier from y"),
-    )
-}
+_SPECULATIVE, _TARGET = Verification.SPECULATIVE, Verification.TARGET
+# fmt: off
+_ROWS = (
+    Method("local", True, GateRule.NEVER, TruncationRule.NONE, None, "the draft model alone; nothing is sent"),
+    Method("remote", False, GateRule.ALWAYS, TruncationRule.NONE, _TARGET, "the target alone; its tokens stream down"),
+    Method("hlm", True, GateRule.ALWAYS, TruncationRule.FULL, _SPECULATIVE,
+           "every token verified against the whole distribution"),
+    Method("rand-hlm", True, GateRule.RANDOM, TruncationRule.FULL, _SPECULATIVE,
+           "tokens verified at random, as often as u-hlm"),
+    Method("u-hlm", True, GateRule.UNCERTAIN, TruncationRule.FULL, _SPECULATIVE,
+           "uncertain tokens verified, whole distribution"),
+    Method("cu-hlm-offline", True, GateRule.UNCERTAIN, TruncationRule.OFFLINE, _SPECULATIVE,
+           "uncertain tokens, k* entries"),
+    Method("cu-hlm", True, GateRule.UNCERTAIN, TruncationRule.ONLINE, _SPECULATIVE,
+           "uncertain tokens, k*(t) entries per token"),
+    Method("route", True, GateRule.UNCERTAIN, TruncationRule.NONE, _TARGET,
+           "uncertain tokens drawn by the verifier from y"),
+)
+# fmt: on
+
+METHODS: dict[str, Method] = {method.name: method for method in _ROWS}
 
 
 def find_method(name: str) -> Method:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 
+from cuhlm.engines.batching import Batcher
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.load import load_engine
 from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET
@@ -16,7 +17,7 @@ from cuhlm.testing.toy_engine import ToySequence
 
 @pytest.fixture(scope="module", params=[BUILT_IN_DRAFT, BUILT_IN_TARGET])
 def engine(request: pytest.FixtureRequest) -> Iterator[LlamaCppEngine]:
-    engine = load_engine(request.param, context_length=40, sequences=3)
+    engine = load_engine(request.param, context_length=40, sequences=8)
     yield engine
     engine.close()
 
@@ -27,7 +28,7 @@ def test_llama_cpp_keeps_the_contract(check: EngineCheck, engine: LlamaCppEngine
 
 
 def test_llama_cpp_keeps_the_contract_until_it_is_closed() -> None:
-    check_engine(lambda: load_engine(BUILT_IN_DRAFT, context_length=40, sequences=3))
+    check_engine(lambda: load_engine(BUILT_IN_DRAFT, context_length=40, sequences=8))
 
 
 @pytest.mark.parametrize("vocab_size", [3, 16, 512])
@@ -38,6 +39,10 @@ def test_a_toy_engine_keeps_the_contract(vocab_size: int) -> None:
 @pytest.mark.parametrize("ahead", [False, True])
 def test_an_engine_that_recalls_keeps_the_contract_of_the_one_below(ahead: bool) -> None:
     check_engine(lambda: RecallingEngine(ToyEngine(vocab_size=16, end_token=15, noise=0.5), ahead=ahead))
+
+
+def test_a_batcher_keeps_the_contract_of_the_one_below() -> None:
+    check_engine(lambda: Batcher(ToyEngine(vocab_size=16, end_token=15, noise=0.5)))
 
 
 class _KeepsDropped(ToySequence):

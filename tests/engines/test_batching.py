@@ -1,17 +1,37 @@
-"""The thread that owns the target model."""
+"""The thread that owns a model, for callers that block and for flows."""
 
 import threading
 from collections.abc import Sequence as Row
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 
 import numpy as np
 import pytest
 
 from cuhlm.engines.base import Advance
-from cuhlm.engines.batching import Batcher
-from cuhlm.errors import ContextOverflow, LinkError
+from cuhlm.engines.batching import PIECE, BatchedSequence, Batcher, Flow, Rows
+from cuhlm.errors import ContextOverflow, ModelClosed, ModelError
 from cuhlm.messages import Array
 from cuhlm.testing import ToyEngine
+
+HANG_SECONDS = 60  # what takes so long hangs
+
+
+class Watched(ToyEngine):
+    """An engine that notes the tokens of each forward pass, and stops before each while it is held."""
+
+    def __init__(self, **numbers: int) -> None:
+        super().__init__(**numbers)
+        self.passes: list[list[int]] = []
+        self.entered = threading.Semaphore(0)
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def advance(self, batch: Row[Advance]) -> list[Array]:
+        self.passes.append([len(entry.tokens) for entry in batch])
+        self.entered.release()
+        assert self.may_go_on.wait(HANG_SECONDS)
+        return super().advance(batch)
 
 
 class LosesRows(ToyEngine):
@@ -24,28 +44,157 @@ class LosesRows(ToyEngine):
         return rows[:-1] if self.forgets else rows
 
 
+def reading(sequence: BatchedSequence, tokens: Row[int], rows: int = 1) -> Flow[Rows]:
+    return (yield Advance(sequence, tokens, rows))
+
+
+def greedy(sequence: BatchedSequence, prompt: Row[int], count: int) -> Flow[list[int]]:
+    """The `count` most probable tokens after `prompt`, one after another."""
+    tokens, found = list(prompt), []
+    for _ in range(count):
+        rows = yield Advance(sequence, tokens)
+        tokens = [int(rows.logits[0].argmax())]
+        found += tokens
+    return found
+
+
+def result(of: "Future[Rows]") -> Rows:
+    return of.result(HANG_SECONDS)
+
+
 def test_passes_that_wait_together_get_the_logits_they_would_get_alone() -> None:
     engine = ToyEngine()
-    results: dict[int, Array] = {}
+    with closing(Batcher(engine)) as batcher, ThreadPoolExecutor(4) as threads:
+        rows = list(threads.map(lambda token: batcher.open().append((1, token)), range(4)))
+    assert all(np.array_equal(rows[token][0], engine.logits([1, token])) for token in range(4))
+
+
+def test_flows_that_think_after_one_pass_share_the_next() -> None:
+    engine = Watched()
     with closing(Batcher(engine)) as batcher:
+        sequences = [batcher.open() for _ in range(4)]
+        engine.may_go_on.clear()
+        first = batcher.run(greedy(sequences[0], [1], 1))
+        assert engine.entered.acquire(timeout=HANG_SECONDS)
+        others = [batcher.run(greedy(sequence, [2], 5)) for sequence in sequences[1:]]
+        engine.may_go_on.set()
+        wait([first, *others], HANG_SECONDS)
+    assert engine.passes == [[1]] + [[1, 1, 1]] * 5
+    assert len({tuple(other.result()) for other in others}) == 1
 
-        def advance(token: int) -> None:
-            results[token] = batcher.advance(batcher.open(), 0, (1, token), 1).logits
 
-        threads = [threading.Thread(target=advance, args=(token,)) for token in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(10)
-    assert all(np.array_equal(results[token][0], engine.logits([1, token])) for token in range(4))
+def test_a_pass_is_split_by_tokens_among_those_that_shared_it() -> None:
+    engine = Watched()
+    with closing(Batcher(engine)) as batcher:
+        sequences = [batcher.open() for _ in range(3)]
+        engine.may_go_on.clear()
+        batcher.run(reading(sequences[0], [1]))
+        assert engine.entered.acquire(timeout=HANG_SECONDS)
+        lone, block = batcher.run(reading(sequences[1], [1])), batcher.run(reading(sequences[2], [1] * 4))
+        engine.may_go_on.set()
+        assert 4 * result(lone).seconds == pytest.approx(result(block).seconds)
+
+
+def test_a_text_is_read_in_pieces_between_which_others_have_their_turn() -> None:
+    engine = Watched(context_length=2000)
+    with closing(Batcher(engine)) as batcher:
+        one, other, third = (batcher.open() for _ in range(3))
+        engine.may_go_on.clear()
+        held = batcher.run(reading(batcher.open(), [1]))
+        assert engine.entered.acquire(timeout=HANG_SECONDS)
+        texts = [batcher.run(reading(sequence, [1] * (3 * PIECE - 1), rows=2)) for sequence in (one, other)]
+        tokens = batcher.run(greedy(third, [1, 2], 9))
+        engine.may_go_on.set()
+        wait([held, *texts, tokens], HANG_SECONDS)
+        assert result(texts[0]).logits.shape == (2, 16)
+    # A text's pieces in turn, the token in every pass; what is left of a text at its end is short, and waits no more.
+    assert engine.passes[1:5] == [[2, PIECE], [1, PIECE], [1, PIECE], [1, PIECE]]
+    assert max(map(sum, engine.passes)) <= PIECE + 2
+    assert [len(each) for each in (one, other)] == [3 * PIECE - 1] * 2
+
+
+def test_pieces_end_at_multiples_of_a_position_wherever_reading_begins() -> None:
+    engine = Watched(context_length=2000)
+    with closing(Batcher(engine)) as batcher:
+        sequence = batcher.open()
+        sequence.append([1] * 100, rows=0)
+        sequence.append([1] * (2 * PIECE), rows=0)
+    assert engine.passes == [[100], [PIECE - 100], [PIECE], [100]]
+
+
+def test_a_text_whose_reader_has_left_is_read_no_further() -> None:
+    engine = Watched(context_length=5000)
+    with closing(Batcher(engine)) as batcher:
+        sequence = batcher.open()
+        engine.may_go_on.clear()
+        left = batcher.run(reading(sequence, [1] * 4000, rows=0))
+        assert engine.entered.acquire(timeout=HANG_SECONDS)
+        left.cancel()
+        engine.may_go_on.set()
+        assert batcher.open().append([1]).shape == (1, 16)
+    assert engine.passes == [[PIECE], [1]]
+
+
+def test_closing_a_sequence_ends_the_wait_for_it() -> None:
+    engine = Watched(context_length=5000)
+    with closing(Batcher(engine)) as batcher, ThreadPoolExecutor(1) as thread:
+        sequence = batcher.open()
+        engine.may_go_on.clear()
+        waits = thread.submit(sequence.append, [1] * 4000)
+        assert engine.entered.acquire(timeout=HANG_SECONDS)
+        sequence.close()
+        engine.may_go_on.set()
+        with pytest.raises(ValueError, match="the sequence is closed"):
+            waits.result(HANG_SECONDS)
 
 
 def test_one_that_does_not_fit_fails_alone() -> None:
     with closing(Batcher(ToyEngine(context_length=4))) as batcher:
         sequence = batcher.open()
         with pytest.raises(ContextOverflow):
-            batcher.advance(sequence, 0, (1,) * 9, 1)
-        assert batcher.advance(sequence, 0, (1, 2), 1).logits.shape == (1, 16)
+            sequence.append((1,) * 9)
+        assert sequence.append((1, 2)).shape == (1, 16)
+
+
+def test_a_text_that_does_not_fit_leaves_its_sequence_as_it_was() -> None:
+    engine = ToyEngine(context_length=3 * PIECE)
+    with closing(Batcher(engine)) as batcher:
+        sequence = batcher.open()
+        sequence.append([1, 2], rows=0)
+        with pytest.raises(ContextOverflow):
+            sequence.append([1] * (3 * PIECE))
+        assert len(sequence) == 2
+        assert np.array_equal(sequence.append([3])[0], engine.logits([2, 3]))
+
+
+def test_a_flow_may_go_on_after_a_pass_that_failed() -> None:
+    def tries(sequence: BatchedSequence) -> Flow[int]:
+        try:
+            yield Advance(sequence, [99])
+        except ModelError:
+            rows = yield Advance(sequence, [1])
+        return len(rows.logits)
+
+    with closing(Batcher(ToyEngine())) as batcher:
+        assert batcher.run(tries(batcher.open())).result(HANG_SECONDS) == 1
+
+
+def test_a_mistake_in_a_flow_is_its_callers_and_ends_no_other() -> None:
+    def wrong(sequence: BatchedSequence) -> Flow[int]:
+        rows = yield Advance(sequence, [1])
+        return len(rows.logits) // 0
+
+    def strange() -> Flow[int]:
+        yield Advance(ToyEngine().open(), [1])
+        return 0
+
+    with closing(Batcher(ToyEngine())) as batcher:
+        good = batcher.run(greedy(batcher.open(), [1], 20))
+        with pytest.raises(ZeroDivisionError):
+            batcher.run(wrong(batcher.open())).result(HANG_SECONDS)
+        with pytest.raises(TypeError, match="expected a sequence that its batcher opened"):
+            batcher.run(strange()).result(HANG_SECONDS)
+        assert len(good.result(HANG_SECONDS)) == 20
 
 
 def test_an_engine_that_answers_too_little_does_not_end_the_thread() -> None:
@@ -53,37 +202,54 @@ def test_an_engine_that_answers_too_little_does_not_end_the_thread() -> None:
     with closing(Batcher(engine)) as batcher:
         sequence = batcher.open()
         with pytest.raises(RuntimeError, match="0 of 1 sequences"):
-            batcher.advance(sequence, 0, (1,), 1)
+            sequence.append((1,))
         engine.forgets = False
-        assert batcher.advance(sequence, 0, (1, 2), 1).logits.shape == (1, 16)
+        assert batcher.open().append((1, 2)).shape == (1, 16)
 
 
 def test_whoever_comes_while_it_closes_is_answered_or_told() -> None:
     for _ in range(50):
         batcher = Batcher(ToyEngine())
         sequences = [batcher.open() for _ in range(4)]
-        outcomes: list[str] = []
 
-        def advance(number: int, batcher: Batcher = batcher, sequences: list = sequences, to: list = outcomes) -> None:
+        def outcome(sequence: BatchedSequence) -> str:
             try:
-                batcher.advance(sequences[number], 0, (1,), 1)
-                to.append("answered")
-            except LinkError:
-                to.append("told")
+                sequence.append((1,))
+            except ModelClosed:
+                return "told"
+            return "answered"
 
-        threads = [threading.Thread(target=advance, args=(number,), daemon=True) for number in range(4)]
-        for thread in threads:
-            thread.start()
-        batcher.close()
-        for thread in threads:
-            thread.join(10)
-        assert len(outcomes) == 4
-        batcher.discard(sequences[0])  # too late to matter, and no mistake
+        with ThreadPoolExecutor(4) as threads:
+            outcomes = threads.map(outcome, sequences)
+            batcher.close()
+            assert set(outcomes) <= {"answered", "told"}
+        sequences[0].close()  # too late for the thread, and no mistake
 
 
-def test_a_closed_one_takes_no_work() -> None:
-    batcher = Batcher(ToyEngine())
+def test_a_closed_one_takes_no_work_and_gives_places_back() -> None:
+    engine = ToyEngine(sequences=1)
+    batcher = Batcher(engine)
+    sequence = batcher.open()
     batcher.close()
     batcher.close()
-    with pytest.raises(LinkError, match="shutting down"):
+    with pytest.raises(ModelClosed):
         batcher.open()
+    sequence.close()
+    engine.open().close()
+
+
+def test_a_batcher_that_nobody_holds_ends_its_thread() -> None:
+    before = set(threading.enumerate())
+    batcher = Batcher(ToyEngine())
+    batcher.open().close()
+    (thread,) = set(threading.enumerate()) - before
+    del batcher
+    thread.join(HANG_SECONDS)
+    assert not thread.is_alive()
+
+
+def test_the_toy_engine_refuses_two_threads_at_once() -> None:
+    engine = ToyEngine()
+    with engine.used_alone(), pytest.raises(RuntimeError, match="two threads use one engine at once"):
+        engine.open()
+    engine.open().close()

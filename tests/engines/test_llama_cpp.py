@@ -11,7 +11,7 @@ from cuhlm.engines import llama_context
 from cuhlm.engines.base import Advance
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.locate import BUILT_IN_DRAFT, locate
-from cuhlm.errors import ConfigurationError, ContextOverflow, ModelError, VerifierBusy
+from cuhlm.errors import ConfigurationError, ContextOverflow, ModelBusy, ModelError
 from cuhlm.testing import ToyEngine
 
 
@@ -121,7 +121,7 @@ def test_an_overflow_says_how_much_fits(small: LlamaCppEngine) -> None:
 
 def test_the_last_place_taken_says_how_many_there_are(small: LlamaCppEngine) -> None:
     kept = [small.open(), small.open()]
-    with pytest.raises(VerifierBusy, match="all 2 sequences"):
+    with pytest.raises(ModelBusy, match="all 2 sequences"):
         small.open()
     kept[0].close()
     assert small.open().place == 0

@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.relay import relay
 from tests.toy_pair import PROMPT, VOCAB, answer, settings, toy_device
 from tests.toy_server import serving
 
@@ -22,6 +24,7 @@ from cuhlm.errors import (
     IncompatibleModels,
     LinkError,
     LinkTimeout,
+    ModelError,
     ProtocolError,
     Unauthenticated,
     VerifierBusy,
@@ -32,6 +35,7 @@ from cuhlm.measuring.summary import summarise
 from cuhlm.messages import Array, Block, Opening, Payload, Sampling
 from cuhlm.methods import METHODS
 from cuhlm.testing import ToyEngine
+from cuhlm.verifier import server
 from cuhlm.verifier.host import Verifier
 from cuhlm.verifier.server import Certificate, Server
 
@@ -323,15 +327,97 @@ def test_a_device_is_told_that_the_verifier_is_shutting_down_and_hears_it_again(
         link.close()
 
 
-def test_a_bug_in_the_verifier_is_not_called_an_unreachable_verifier() -> None:
+def test_a_bug_in_the_verifier_is_told_to_the_device_by_number_and_to_the_log_in_full(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     class Breaks(ToyEngine):
         def advance(self, batch: Sequence[Advance]) -> list[Array]:
             raise ZeroDivisionError(f"a bug with {len(batch)} sequence")
 
     with serving(Breaks(vocab_size=VOCAB)) as where, closing(GrpcLink(where, deadline_seconds=5)) as link:
         session = opened(link)
-        with pytest.raises(LinkError, match=r"failed .*a bug.*its own output says more"):
+        with pytest.raises(LinkError, match=r"failed \(error [0-9a-f]{8}\); its own output says more") as told:
             session.receive(None)
+    number = str(told.value).partition("(error ")[2][:8]
+    assert "a bug" not in str(told.value)
+    assert f"error {number} ended a session" in caplog.text
+    assert "ZeroDivisionError: a bug with 1 sequence" in caplog.text
+
+
+def test_a_model_that_fails_is_the_verifiers_own_error(caplog: pytest.LogCaptureFixture) -> None:
+    class Fails(ToyEngine):
+        def advance(self, batch: Sequence[Advance]) -> list[Array]:
+            raise ModelError(f"the forward pass over {len(batch)} fails")
+
+    with serving(Fails(vocab_size=VOCAB)) as where, closing(GrpcLink(where, deadline_seconds=5)) as link:
+        session = opened(link)
+        with pytest.raises(LinkError, match=r"failed \(error [0-9a-f]{8}\)"):
+            session.receive(None)
+    assert "ModelError: the forward pass over 1 fails" in caplog.text
+
+
+class Held(ToyEngine):
+    """A target that stops before each forward pass until it may go on."""
+
+    def __init__(self, **numbers: int) -> None:
+        super().__init__(**numbers)
+        self.may_go_on = threading.Event()
+
+    def advance(self, batch: Sequence[Advance]) -> list[Array]:
+        assert self.may_go_on.wait(60)
+        return super().advance(batch)
+
+
+def test_a_deadline_is_for_silence_and_not_for_long_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "WORKING_SECONDS", 0.05)
+    engine = Held(vocab_size=VOCAB, seed=5)
+    with serving(engine) as where, closing(GrpcLink(where, deadline_seconds=0.5)) as link:
+        session = opened(link)
+        threading.Timer(2.0, engine.may_go_on.set).start()  # four deadlines later
+        session.send(Block(3, (), generate=1))
+        assert session.receive(0.1) is None  # a wait that was asked for is kept
+        verdict = session.receive(None)
+        assert verdict is not None
+        assert verdict.position == 3
+
+
+def test_a_verifier_that_is_not_heard_of_is_late_though_it_worked_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "WORKING_SECONDS", 0.05)
+    engine = Held(vocab_size=VOCAB, seed=5)
+    with (
+        serving(engine) as where,
+        relay(where) as between,
+        closing(GrpcLink(between.address, deadline_seconds=0.5)) as link,
+    ):
+        session = opened(link)
+        session.send(Block(3, (), generate=1))
+        assert session.receive(0.2) is None
+        between.hold()
+        with pytest.raises(LinkTimeout, match=r"did not answer within 0\.5 s"):
+            session.receive(None)
+        engine.may_go_on.set()
+        between.release()
+
+
+def test_a_device_that_leaves_while_its_prompt_is_read_is_read_for_no_longer() -> None:
+    class Counts(ToyEngine):
+        read = 0
+        begun = threading.Event()
+
+        def advance(self, batch: Sequence[Advance]) -> list[Array]:
+            self.read += sum(len(entry.tokens) for entry in batch)
+            self.begun.set()
+            time.sleep(0.02)
+            return super().advance(batch)
+
+    engine = Counts(vocab_size=VOCAB, seed=5, context_length=100_000)
+    with serving(engine) as where, closing(GrpcLink(where, deadline_seconds=20)) as link:
+        session = link.open(replace(OPENING, prompt=(1,) * 90_000))
+        session.ready()
+        assert engine.begun.wait(20)
+        session.close()
+        assert answer(Device(DRAFT, link), settings("remote"), tokens=5).tokens
+    assert engine.read < 45_000
 
 
 def test_a_device_that_leaves_while_its_session_is_being_opened_leaks_no_place() -> None:

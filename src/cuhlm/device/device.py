@@ -17,6 +17,7 @@ from cuhlm.device.offering import Offering
 from cuhlm.device.pairing import shared_vocabulary
 from cuhlm.device.steps import Emit, Finish, Reason
 from cuhlm.engines.base import Engine
+from cuhlm.engines.batching import Batcher
 from cuhlm.errors import ConfigurationError, ContextOverflow, CuhlmError
 from cuhlm.link.base import Link, LinkSession
 from cuhlm.messages import ModelCard, Opening, Sampling
@@ -53,11 +54,17 @@ class Request:
 class Device:
     """Generates text with a draft model here and a target model behind a link.
 
-    One generation at a time. The engine and the link stay the caller's to close.
+    As many generations at once as the draft model has sequences, each in a thread or a task of its own; what they
+    draft at the same time shares a forward pass. The engine and the link stay the caller's to close.
 
     Args:
-        draft: the draft model. For `remote` only its tokenizer is used.
+        draft: the draft model, or a batcher of it that several devices share. For `remote` only its tokenizer is used.
         link: to a verifier; None where only `local` is used.
+
+    Attributes:
+        draft: the draft model, for any number of threads.
+        target: the verifier's model card; None without a link.
+        vocab_size: tokens that draft and target share.
 
     Raises:
         IncompatibleModels: draft and target do not share a vocabulary.
@@ -65,12 +72,20 @@ class Device:
     """
 
     def __init__(self, draft: Engine, link: Link | None) -> None:
-        self.draft = draft
+        self.draft, self._closes_draft = (draft, False) if isinstance(draft, Batcher) else (Batcher(draft), True)
         self._link = link
         self.target = link.describe() if link else None
         self.vocab_size = draft.card.vocab_size
         if link and self.target:
             self.vocab_size = shared_vocabulary(draft, self.target, link.token_strings)
+
+    def close(self) -> None:
+        """End the draft model's thread, and with an error whatever still drafts; closing twice is allowed.
+
+        A batcher that was handed in stays its maker's to close.
+        """
+        if self._closes_draft:
+            self.draft.close()
 
     def check_reach(self, method: Method) -> None:
         """Refuse a method that asks a verifier where there is none.
@@ -87,64 +102,60 @@ class Device:
         Raises:
             ConfigurationError: the method needs a verifier and there is none.
             ContextOverflow: the prompt does not fit.
+            ModelBusy: other generations hold all sequences of the draft model.
             LinkError: the verifier was lost; what was yielded before stands.
         """
-        with self._prepared(settings, request, self._link) as (loop, session):
-            if session is not None:
-                session.ready()
-            return (yield from drive(loop, session))
+        with self._prepared(settings, request) as prepared:
+            if prepared.session is not None:
+                prepared.session.ready()
+            return (yield from drive(prepared.loop, prepared.session))
 
     async def generate_async(self, settings: Settings, request: Request) -> AsyncGenerator[Emit | Finish, None]:
         """As `generate`, without blocking the event loop; the last item is the `Finish`."""
         # The stack closes what was prepared, also where the caller was cancelled meanwhile.
         with Worker() as worker, ExitStack() as stack:
-            prepared = self._prepared(settings, request, self._link)
-            loop, session = await worker.run(stack.enter_context, prepared)
-            if session is not None:
-                await worker.run(session.ready, give_up=session.close)
-            async for item in drive_async(loop, session, worker):
+            prepared = await worker.run(stack.enter_context, self._prepared(settings, request))
+            if prepared.session is not None:
+                await worker.run(prepared.session.ready, give_up=prepared.close)
+            async for item in drive_async(prepared.loop, prepared.session, worker, give_up=prepared.close):
                 yield item
 
     def generate_simulated(
         self, settings: Settings, request: Request, *, clock: VirtualClock, compute: ComputeTable
     ) -> Generator[Emit, None, Finish]:
         """As `generate`, on the virtual clock that the device's `SimulatedLink` runs on."""
-        with self._prepared(settings, request, self._link) as (loop, session):
-            if session is not None:
-                session.ready()
-            return (yield from drive_simulated(loop, session, clock, compute))
+        with self._prepared(settings, request) as prepared:
+            if prepared.session is not None:
+                prepared.session.ready()
+            return (yield from drive_simulated(prepared.loop, prepared.session, clock, compute))
 
     @contextmanager
-    def _prepared(
-        self, settings: Settings, request: Request, link: Link | None
-    ) -> Generator[tuple[Loop, LinkSession | None], None, None]:
-        """The loop and the session of one generation, which are closed afterwards whatever happens."""
+    def _prepared(self, settings: Settings, request: Request) -> Generator["_Prepared", None, None]:
+        """The parts of one generation, which are closed afterwards whatever happens."""
         self.check_reach(settings.method)
         ending = self._ending(settings, request)
-        drafting = (
-            Drafting(self.draft.open(), request.sampling, request.seed, self.vocab_size)
-            if settings.method.drafts
-            else None
-        )
-        session = None
-        try:
-            if link is not None and settings.method.gate is not GateRule.NEVER:
-                session = link.open(self._opening(request))
+        with ExitStack() as stack:
+            drafting = session = None
+            if settings.method.drafts:
+                drafting = Drafting(self.draft.open(), request.sampling, request.seed, self.vocab_size)
+                stack.callback(drafting.close)
+            if self._link is not None and settings.method.gate is not GateRule.NEVER:
+                session = self._link.open(self._opening(settings.method, request))
+                stack.callback(session.close)
             loop = self._loop(settings, request, drafting, ending)
-            yield loop, session
+            try:
+                yield _Prepared(loop, session, drafting)
+            except CuhlmError as error:
+                error.held_back = ending.rest()
+                raise
             loop.close()
-        except CuhlmError as error:
-            error.held_back = ending.rest()
-            raise
-        finally:
-            if session is not None:
-                session.close()
-            if drafting is not None:
-                drafting.close()
 
-    def _opening(self, request: Request) -> Opening:
+    def _opening(self, method: Method, request: Request) -> Opening:
+        assert method.verification is not None, "a method that asks has a rule by which it is answered"
         fingerprint = self.target.fingerprint if self.target else ""
-        return Opening(request.prompt, request.sampling, request.seed, self.vocab_size, fingerprint)
+        return Opening(
+            request.prompt, request.sampling, request.seed, self.vocab_size, method.verification, fingerprint
+        )
 
     def _loop(self, settings: Settings, request: Request, drafting: Drafting | None, ending: Ending) -> Loop:
         if drafting is None:
@@ -175,6 +186,27 @@ class Device:
         drafts = [self.draft.card] if settings.method.drafts else []
         asked = [self.target] if self.target and settings.method.gate is not GateRule.NEVER else []
         return drafts + asked
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """The parts of one generation.
+
+    Attributes:
+        loop: the algorithm.
+        session: with the verifier; None where the method never asks.
+        drafting: with the draft model; None where the method never drafts.
+    """
+
+    loop: Loop
+    session: LinkSession | None
+    drafting: Drafting | None
+
+    def close(self) -> None:
+        """End what any thread waits for in it; closing twice is allowed."""
+        for part in (self.session, self.drafting):
+            if part is not None:
+                part.close()
 
 
 @dataclass(frozen=True, slots=True)

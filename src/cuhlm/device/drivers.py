@@ -32,31 +32,33 @@ def drive(loop: Loop, session: LinkSession | None) -> Generator[Emit, None, Fini
         LinkError: the verifier is lost; what was yielded before stands.
         ProtocolError: the verifier refused a block.
     """
-    exchange = _Exchange(session, time.perf_counter)
-    reply: Reply | None = None
-    while not isinstance(step := _advance(loop, reply), Finish):
-        reply = exchange.carry_out(step)
-        if isinstance(step, Emit):
-            yield step
-    return step
+    exchange = _Exchange(loop, session, time.perf_counter)
+    while isinstance(item := exchange.next(), Emit):
+        yield item
+    return item
 
 
-async def drive_async(loop: Loop, session: LinkSession | None, worker: "Worker") -> AsyncGenerator[Emit | Finish, None]:
+async def drive_async(
+    loop: Loop, session: LinkSession | None, worker: "Worker", *, give_up: Callable[[], None]
+) -> AsyncGenerator[Emit | Finish, None]:
     """Run `loop` over `session` without blocking the event loop; the last item is the `Finish`.
 
-    The engine blocks, so the loop is advanced by the generation's `worker`, which also waits for verdicts.
+    Engine and link block, so the loop and its steps run in the generation's `worker`: one visit there for each token.
+
+    Args:
+        loop: of `cuhlm.device.loop`.
+        session: None where the method never transmits.
+        worker: of this generation.
+        give_up: ends what the worker waits for, where the caller is cancelled.
 
     Raises:
         LinkError, ProtocolError: as `drive`.
     """
-    exchange = _Exchange(session, time.perf_counter)
-    give_up = session.close if session else None
-    reply: Reply | None = None
-    while not isinstance(step := await worker.run(_advance, loop, reply), Finish):
-        reply = await worker.run(exchange.carry_out, step, give_up=give_up)
-        if isinstance(step, Emit):
-            yield step
-    yield step
+    exchange = _Exchange(loop, session, time.perf_counter)
+    item: Emit | Finish | None = None
+    while not isinstance(item, Finish):
+        item = await worker.run(exchange.next, give_up=give_up)
+        yield item
 
 
 def drive_simulated(
@@ -70,32 +72,52 @@ def drive_simulated(
         clock: virtual seconds.
         compute: what device compute costs.
     """
-    exchange = _Exchange(session, lambda: clock.now)
-    reply: Reply | None = None
-    while not isinstance(step := _advance(loop, reply), Finish):
+
+    def spend(step: Step) -> None:
         if isinstance(step, Send):
             clock.advance(device_seconds(step.stages, step.draft_passes, compute))
         elif isinstance(step, Emit) and not step.record.transmitted:
             clock.advance(device_seconds(step.record.stages, step.record.draft_passes, compute))
-        reply = exchange.carry_out(step)
-        if isinstance(step, Emit):
-            yield step
-    return step
+
+    exchange = _Exchange(loop, session, lambda: clock.now, spend)
+    while isinstance(item := exchange.next(), Emit):
+        yield item
+    return item
 
 
 class _Exchange:
-    """Carries out `Send` and `Receive`, and measures what they cost."""
+    """Runs a loop from token to token: carries out what it asks of the link, and measures what that costs."""
 
-    def __init__(self, session: LinkSession | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        session: LinkSession | None,
+        clock: Callable[[], float],
+        spend: Callable[[Step], None] = lambda _: None,
+    ) -> None:
+        self._loop = loop
         self._session = session
         self._clock = clock
+        self._spend = spend  # is told of every step before it is carried out
         self._since = clock()
         self._traffic = session.traffic() if session else None
 
-    def carry_out(self, step: Step) -> Reply | None:
-        """The reply to a `Receive`; None to anything else."""
-        if isinstance(step, Emit):
-            return None
+    def next(self) -> Emit | Finish:
+        """The next token that is decided, or the end."""
+        reply: Reply | None = None
+        while True:
+            try:
+                step = self._loop.send(reply)
+            except StopIteration as end:
+                finish: Finish = end.value
+                return finish
+            self._spend(step)
+            if isinstance(step, Emit):
+                return step
+            reply = self._carried_out(step)
+
+    def _carried_out(self, step: Send | Receive) -> Reply | None:
+        """The reply to a `Receive`; None to a `Send`."""
         assert self._session is not None, "a method that transmits is driven over a session"
         if isinstance(step, Send):
             self._since = self._clock()
@@ -119,15 +141,6 @@ def _between(before: Traffic | None, after: Traffic | None) -> tuple[int, int] |
     if before is None or after is None:
         return None, None
     return after.up - before.up, after.down - before.down
-
-
-def _advance(loop: Loop, reply: Reply | None) -> Step | Finish:
-    """Resume `loop`; its next step, or its result."""
-    try:
-        return loop.send(reply)
-    except StopIteration as end:
-        finish: Finish = end.value
-        return finish
 
 
 class Worker:

@@ -1,7 +1,8 @@
 """The seam under which models live: an engine is one loaded model, and opens sequences (design 3).
 
-A generic verifier needs no more than this. Engines: `llama_cpp` (any GGUF file) and, for tests,
-`cuhlm.testing.toy_engine`. `cuhlm.testing.check_engine` says what every engine must do.
+A generic verifier needs no more than this. Engines: `llama_cpp` (any GGUF file), around others `batching` (for more
+than one generation) and `recalling`, and, for tests, `cuhlm.testing.toy_engine`. `cuhlm.testing.check_engine` says what
+every engine must do.
 """
 
 from collections.abc import Sequence as Row
@@ -96,7 +97,7 @@ class Engine(Protocol):
         """A new, empty sequence.
 
         Raises:
-            VerifierBusy: all places are taken.
+            ModelBusy: all places are taken.
         """
         ...
 

@@ -1,136 +1,415 @@
-"""One thread owns the target model; what waits for it at the same time shares a forward pass.
+"""One thread owns a model, and what waits for it at the same time shares a forward pass.
 
-Engines are not thread-safe, and every session runs in a thread of its own. The batcher is where they meet: jobs
-queue, and whenever the model is free, all waiting forward passes go into one `Engine.advance`.
+Engines are not thread-safe. Whoever has more than one generation, on the device as in the verifier, goes through a
+`Batcher`. It is an engine itself, for callers that block, each in a thread of its own. And it runs **flows**:
+generators that yield an `Advance`, are sent the `Rows` that came of it, and return a result:
+
+    def next_token(sequence, token):
+        rows = yield Advance(sequence, [token])
+        return int(rows.logits[0].argmax())
+
+    batcher.run(next_token(sequence, 7)).result()
+
+A flow thinks between two passes, side by side with the others that shared the first, and its next `Advance` takes part
+in the second: nobody is left behind. Long texts are read in pieces, one a pass and in turn, so that those who want a
+token wait for a piece and not for a text; one who leaves is waited for no longer than that.
 """
 
 import queue
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
+import weakref
+from collections.abc import Callable, Generator
+from collections.abc import Sequence as Row
+from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from cuhlm.engines.base import Advance, Engine, Sequence
-from cuhlm.errors import LinkError
-from cuhlm.messages import Array
+from cuhlm.engines.base import Advance, Engine, Sequence, Tokenizer
+from cuhlm.engines.cores import usable_cores
+from cuhlm.errors import ModelClosed
+from cuhlm.messages import Array, ModelCard
+
+T = TypeVar("T")
+
+PIECE = 128
+"""A long text is cut at multiples of this position."""
+
+_SHORT = 32
+"""Tokens that are read whole and in every pass: a block to be judged, a lone token. More is a text, and takes turns."""
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
-    """Logits, and the seconds of the forward pass that made them."""
+class Rows:
+    """What came of an `Advance`.
+
+    Attributes:
+        logits: shape (rows, |V|), float32, owned by the receiver.
+        seconds: the forward passes', each split by tokens among those that shared it.
+    """
 
     logits: Array
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A forward pass, or any other call on the engine."""
-
-    work: Advance | Callable[[], Any]
-    keep: int = 0
-    done: "Future[Any]" = field(default_factory=Future)
+Flow = Generator[Advance, Rows, T]
 
 
 class Batcher:
-    """Runs an engine's calls on one thread, merging forward passes that wait together."""
+    """Implements `engines.base.Engine` over another, for any number of threads; runs flows.
+
+    The engine stays the caller's to close. The thread begins with the first call, and ends with `close`, or when
+    nobody holds the batcher any more.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._closed = False
+        self._inbox: _Inbox = queue.SimpleQueue()
         self._submitting = threading.Lock()  # nothing is queued behind the end
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="cuhlm-target", daemon=True)
-        self._thread.start()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        weakref.finalize(self, self._inbox.put, None)
 
-    def advance(self, sequence: Sequence, keep: int, tokens: tuple[int, ...], rows: int) -> Timed:
-        """Drop `sequence` to `keep` tokens, let it read `tokens`, and wait for its last `rows` logit rows.
+    @property
+    def card(self) -> ModelCard:
+        """The engine's."""
+        return self._engine.card
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The engine's."""
+        return self._engine.tokenizer
+
+    def open(self) -> "BatchedSequence":
+        """A new, empty sequence.
 
         Raises:
-            ContextOverflow: the tokens do not fit.
+            ModelBusy: all places are taken.
+            ModelClosed: the batcher is closed.
         """
-        timed: Timed = self._wait(_Job(Advance(sequence, tokens, rows), keep))
-        return timed
+        return BatchedSequence(self, self.call(self._engine.open).result())
 
-    def open(self) -> Sequence:
-        """A new sequence.
+    def advance(self, batch: Row[Advance]) -> list[Array]:
+        """Advance many sequences (each at most once) without anybody else's.
 
         Raises:
-            VerifierBusy: all places are taken.
+            ContextOverflow: one entry does not fit; no sequence has changed.
+            ModelClosed: the batcher is closed.
         """
-        sequence: Sequence = self._wait(_Job(self._engine.open))
-        return sequence
+        entries = [(self._own(entry.sequence), entry) for entry in batch]
 
-    def discard(self, sequence: Sequence) -> None:
-        """Close `sequence` when the model is free; does not wait."""
-        with suppress(LinkError):  # the thread has ended, and frees nothing any more
-            self._submit(_Job(sequence.close))
+        def together() -> list[Array]:
+            return _advanced(self._engine, entries)
+
+        return self.call(together).result()
+
+    def run(self, flow: Flow[T]) -> "Future[T]":
+        """Begin `flow`. To cancel the future ends the flow before its next forward pass.
+
+        Raises:
+            ModelClosed: the batcher is closed.
+        """
+        done: Future[T] = Future()
+        self._submit(_Running(flow, done))
+        return done
+
+    def call(self, work: Callable[[], T]) -> "Future[T]":
+        """Run `work` in the model's thread, between two forward passes.
+
+        Raises:
+            ModelClosed: the batcher is closed.
+        """
+        done: Future[T] = Future()
+        self._submit(_Call(work, done))
+        return done
 
     def close(self) -> None:
-        """Finish what waits and end the thread; closing twice is allowed. The engine stays the caller's."""
+        """Tell all that wait that it ends, and end the thread; closing twice is allowed."""
         with self._submitting:
-            if not self._closed:
-                self._closed = True
-                self._jobs.put(None)
-        self._thread.join()
+            self._closed = True
+            self._inbox.put(None)
+        if self._thread is not None:
+            self._thread.join()
 
-    def _wait(self, job: _Job) -> Any:
-        self._submit(job)
-        return job.done.result()
-
-    def _submit(self, job: _Job) -> None:
+    def _submit(self, work: "_Running | _Call") -> None:
         with self._submitting:
             if self._closed:
-                raise LinkError("the verifier is shutting down; connect to another or try again later")
-            self._jobs.put(job)
+                raise _closed()
+            self._inbox.put(work)
+            if self._thread is None:
+                owner = _Owner(self._engine, self._inbox)
+                self._thread = threading.Thread(target=owner.run, name="cuhlm-model", daemon=True)
+                self._thread.start()
 
-    def _run(self) -> None:
-        closing = False
-        while not closing:
-            waiting = [self._jobs.get()]
-            while not self._jobs.empty():
-                waiting.append(self._jobs.get())
-            closing = None in waiting
-            self._serve([job for job in waiting if job is not None])
+    def _own(self, sequence: Sequence) -> "BatchedSequence":
+        if not isinstance(sequence, BatchedSequence) or sequence.batcher is not self:
+            raise ValueError(f"{sequence!r} is no sequence of this batcher; expected one that its open() returned")
+        sequence.check_open()
+        return sequence
 
-    def _serve(self, waiting: list[_Job]) -> None:
-        passes = [job for job in waiting if isinstance(job.work, Advance)]
-        if passes:
-            self._advance(passes)
-        for job in waiting:
-            if not isinstance(job.work, Advance):
-                _resolve(job, job.work)
 
-    def _advance(self, passes: list[_Job]) -> None:
-        """One forward pass for all; each alone where one of them does not fit, so that only that one fails."""
+class BatchedSequence:
+    """Implements `engines.base.Sequence`; each of one user at a time.
+
+    Attributes:
+        batcher: that opened it.
+    """
+
+    def __init__(self, batcher: Batcher, inner: Sequence) -> None:
+        self.batcher = batcher
+        self._inner = inner
+        self._length = 0  # what the inner one holds beyond it is dropped before it reads on
+        self._open = True
+        self._reading: Future[Rows] | None = None
+
+    def __len__(self) -> int:
+        """Tokens read so far."""
+        return self._length
+
+    def append(self, tokens: Row[int], rows: int = 1) -> Array:
+        """Read `tokens`; the logits after each of the last `rows`, shape (rows, |V|), float32, owned by the caller.
+
+        Raises:
+            ContextOverflow: the tokens do not fit; the sequence is unchanged.
+            ModelError: the forward pass failed, or a token is not in the vocabulary; the sequence is unchanged.
+            ModelClosed: the batcher is closed.
+            ValueError: the sequence is closed, perhaps meanwhile, by another thread.
+        """
+        self.check_open()
+        self._reading = self.batcher.run(_once(Advance(self, tokens, rows)))
         try:
-            for job, timed in zip(passes, self._timed(passes), strict=True):
-                job.done.set_result(timed)
-        except Exception as error:
-            if len(passes) == 1:
-                passes[0].done.set_exception(error)
-            else:
-                for job in passes:
-                    self._advance([job])
+            return self._reading.result().logits
+        except CancelledError:
+            self.check_open()
+            raise
 
-    def _timed(self, passes: list[_Job]) -> list[Timed]:
+    def drop(self, length: int) -> None:
+        """Forget all but the first `length` tokens (0 ≤ length ≤ len)."""
+        self.check_open()
+        if not 0 <= length <= self._length:
+            raise ValueError(f"{length} tokens to keep of {self._length}; expected 0 to {self._length}")
+        self._length = length
+
+    def close(self) -> None:
+        """Give the place back once the model is free, and end what is being read; closing twice is allowed."""
+        if self._open:
+            self._open = False
+            if self._reading is not None:
+                self._reading.cancel()
+            try:
+                self.batcher.call(self._inner.close)
+            except ModelClosed:  # the model has no thread any more
+                self._inner.close()
+
+    def check_open(self) -> None:
+        """Raise ValueError if the sequence is closed."""
+        if not self._open:
+            raise ValueError("the sequence is closed; expected an open one; open another")
+
+    def inner(self) -> Sequence:
+        """The engine's own sequence, holding what this one does; in the model's thread only."""
+        if self._length < len(self._inner):
+            self._inner.drop(self._length)
+        return self._inner
+
+    def is_at(self, length: int) -> None:
+        """Note how far the engine's own sequence counts."""
+        self._length = length
+
+
+def _once(advance: Advance) -> Flow[Rows]:
+    return (yield advance)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    work: Callable[[], Any]
+    done: "Future[Any]"
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """A flow under way.
+
+    Attributes:
+        flow: whose turn it is.
+        done: its result.
+        wanted: the `Advance` that it waits for.
+        read: tokens of it that have been read.
+        begun_at: length of its sequence before.
+        seconds: that it took so far.
+    """
+
+    flow: Flow[Any]
+    done: "Future[Any]"
+    wanted: Advance | None = None
+    read: int = 0
+    begun_at: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_long(self) -> bool:
+        """Whether more is left to read than goes into every pass."""
+        return self.wanted is not None and len(self.wanted.tokens) - self.read > _SHORT
+
+    def piece(self) -> Advance:
+        """What it reads next: all that is left, or up to the next cut. Cuts depend on positions alone."""
+        assert self.wanted is not None
+        sequence, tokens = self.wanted.sequence, self.wanted.tokens[self.read :]
+        to_cut = PIECE - len(sequence) % PIECE
+        without_rows = len(tokens) - self.wanted.rows
+        if not self.is_long or len(tokens) <= to_cut or without_rows <= 0:
+            return Advance(sequence, tokens, self.wanted.rows)
+        return Advance(sequence, tokens[: min(to_cut, without_rows)], 0)
+
+    def has_read(self, piece: Advance, logits: Array, seconds: float) -> Rows | None:
+        """Note what came of a `piece`; the rows once all is read."""
+        assert self.wanted is not None
+        self.read += len(piece.tokens)
+        self.seconds += seconds
+        return Rows(logits, self.seconds) if self.read == len(self.wanted.tokens) else None
+
+    def resume(self, rows: Rows | BaseException | None) -> None:
+        """Let the flow think: with None at its beginning, with rows, or with what went wrong."""
+        try:
+            wanted = self.flow.throw(rows) if isinstance(rows, BaseException) else self.flow.send(rows)  # type: ignore[arg-type]
+            self.begun_at = len(_batched(wanted.sequence))
+        except StopIteration as end:
+            self._end(result=end.value)
+        except BaseException as error:  # whatever it is belongs to whoever waits for the flow
+            self._end(error=error)
+        else:
+            self.wanted, self.read, self.seconds = wanted, 0, 0.0
+
+    def _end(self, *, result: Any = None, error: BaseException | None = None) -> None:
+        self.wanted = None
+        _tell(self.done, result, error)
+
+
+_Inbox = queue.SimpleQueue["_Running | _Call | None"]
+
+
+@dataclass(slots=True)
+class _Owner:
+    """The model's thread: takes what has come, chooses who takes part in the next pass, lets flows think."""
+
+    engine: Engine
+    inbox: _Inbox
+    flows: list[_Running] = field(default_factory=list)
+    thinking: ThreadPoolExecutor | None = None
+
+    def run(self) -> None:
+        """Until the end is in the inbox."""
+        while self._take_what_has_come():
+            if self.flows:
+                self._pass(self._next_turn())
+            self.flows = [flow for flow in self.flows if flow.wanted is not None]
+        for flow in self.flows:
+            flow.resume(_closed())
+        if self.thinking is not None:
+            self.thinking.shutdown()
+
+    def _take_what_has_come(self) -> bool:
+        """Begin new flows, do calls, forget flows that were cancelled; false at the end."""
+        new: list[_Running] = []
+        arrived = [self.inbox.get()] if not self.flows else []
+        while not self.inbox.empty():
+            arrived.append(self.inbox.get())
+        self._forget_cancelled()
+        for work in arrived:
+            if isinstance(work, _Call):
+                _do(work)
+            elif work is not None:
+                new.append(work)
+        self._think([(flow, None) for flow in new])
+        self.flows += [flow for flow in new if flow.wanted is not None]
+        return None not in arrived
+
+    def _forget_cancelled(self) -> None:
+        for flow in self.flows:
+            if flow.done.cancelled():
+                flow.flow.close()
+        self.flows = [flow for flow in self.flows if not flow.done.cancelled()]
+
+    def _next_turn(self) -> list[_Running]:
+        """All that want little, and one of those that read a text; whoever had that turn goes to the end."""
+        turn = [flow for flow in self.flows if not flow.is_long]
+        reader = next((flow for flow in self.flows if flow.is_long), None)
+        if reader is not None:
+            self.flows.remove(reader)
+            self.flows.append(reader)
+            turn.append(reader)
+        return turn
+
+    def _pass(self, turn: list[_Running]) -> None:
+        """One forward pass for all; each alone where one of them does not fit, so that only that one fails."""
+        pieces = [flow.piece() for flow in turn]
         started = time.perf_counter()
-        for job in passes:
-            assert isinstance(job.work, Advance)
-            if job.keep < len(job.work.sequence):
-                job.work.sequence.drop(job.keep)
-        rows = self._engine.advance([job.work for job in passes if isinstance(job.work, Advance)])
-        seconds = time.perf_counter() - started
-        if len(rows) != len(passes):
-            raise RuntimeError(f"the engine answered {len(rows)} of {len(passes)} sequences that it was to advance")
-        return [Timed(logits, seconds) for logits in rows]
+        try:
+            logits = _advanced(self.engine, [(_batched(piece.sequence), piece) for piece in pieces])
+        except Exception as error:
+            if len(turn) > 1:
+                for flow in turn:
+                    self._pass([flow])
+            else:
+                self._fail(turn[0], error)
+            return
+        per_token = (time.perf_counter() - started) / sum(len(piece.tokens) for piece in pieces)
+        read = [
+            (flow, flow.has_read(piece, own, per_token * len(piece.tokens)))
+            for flow, piece, own in zip(turn, pieces, logits, strict=True)
+        ]
+        self._think([(flow, rows) for flow, rows in read if rows is not None])
+
+    def _fail(self, flow: _Running, error: Exception) -> None:
+        """Tell a flow that its pass failed; pieces that were read before are forgotten."""
+        assert flow.wanted is not None
+        _batched(flow.wanted.sequence).is_at(flow.begun_at)
+        flow.resume(error)
+
+    def _think(self, flows: list[tuple[_Running, Rows | None]]) -> None:
+        """Let all of `flows` go on, several at a time: the cores are free until the next pass."""
+        if len(flows) == 1:
+            flows[0][0].resume(flows[0][1])
+        elif flows:
+            if self.thinking is None:
+                self.thinking = ThreadPoolExecutor(usable_cores(), thread_name_prefix="cuhlm-judging")
+            list(self.thinking.map(lambda each: each[0].resume(each[1]), flows))
 
 
-def _resolve(job: _Job, call: Callable[[], Any]) -> None:
+def _batched(sequence: Sequence) -> BatchedSequence:
+    if not isinstance(sequence, BatchedSequence):
+        raise TypeError(f"a flow advances {sequence!r}; expected a sequence that its batcher opened")
+    return sequence
+
+
+def _advanced(engine: Engine, entries: Row[tuple[BatchedSequence, Advance]]) -> list[Array]:
+    """One forward pass of the engine over batched sequences."""
+    rows = engine.advance([Advance(sequence.inner(), entry.tokens, entry.rows) for sequence, entry in entries])
+    if len(rows) != len(entries):
+        raise RuntimeError(f"the engine answered {len(rows)} of {len(entries)} sequences that it was to advance")
+    for sequence, entry in entries:
+        sequence.is_at(len(sequence) + len(entry.tokens))
+    return rows
+
+
+def _do(call: _Call) -> None:
     try:
-        job.done.set_result(call())
-    except Exception as error:
-        job.done.set_exception(error)
+        result = call.work()
+    except BaseException as error:  # belongs to whoever asked
+        _tell(call.done, None, error)
+    else:
+        _tell(call.done, result, None)
+
+
+def _tell(done: "Future[Any]", result: Any, error: BaseException | None) -> None:
+    with suppress(InvalidStateError):  # cancelled: nobody waits any more
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
+
+
+def _closed() -> ModelClosed:
+    return ModelClosed("the model is being closed; expected to be asked before; open it again, or ask another verifier")

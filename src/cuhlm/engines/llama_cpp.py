@@ -3,6 +3,7 @@
 This file keeps the books, of places and lengths; `llama_context` runs the forward passes.
 """
 
+import threading
 from collections.abc import Sequence as Row
 from pathlib import Path
 from typing import Self
@@ -16,7 +17,7 @@ from cuhlm.engines.fingerprints import file_fingerprint, vocabulary_fingerprint
 from cuhlm.engines.gguf_model import GgufModel
 from cuhlm.engines.gguf_tokenizer import GgufTokenizer
 from cuhlm.engines.llama_context import LlamaContext, Span
-from cuhlm.errors import ConfigurationError, ContextOverflow, ModelError, VerifierBusy
+from cuhlm.errors import ConfigurationError, ContextOverflow, ModelBusy, ModelError
 from cuhlm.messages import Array, ModelCard
 
 DEFAULT_CONTEXT_LENGTH = 2048
@@ -24,11 +25,16 @@ MAX_SEQUENCES = 256  # llama.cpp's own bound
 
 
 class LlamaCppEngine:
-    """Implements `engines.base.Engine`. Made by `load`; not thread-safe."""
+    """Implements `engines.base.Engine`. Made by `load`.
+
+    Calls of several threads wait for each other: llama.cpp would crash. Forward passes that could be one are then
+    many; `engines.batching` merges them.
+    """
 
     def __init__(self, model: GgufModel, context: LlamaContext, *, context_length: int, sequences: int) -> None:
         self._model = model
         self._context = context
+        self._one_at_a_time = threading.Lock()
         self._vocab_size = model.vocab_size
         # The cache is made in units of 256 cells, so the check has room even where sequences are kept shorter.
         self._context_length = max(context_length, RUN_LENGTH)
@@ -88,17 +94,18 @@ class LlamaCppEngine:
         """A new, empty sequence.
 
         Raises:
-            VerifierBusy: all places are taken.
+            ModelBusy: all places are taken.
         """
-        self._check_open()
-        if not self._free_places:
-            raise VerifierBusy(
-                f"all {self._sequences} sequences of {self._card.name} are in use; expected a free one; close one, or "
-                "load the model with more sequences"
-            )
-        # The lowest place: llama.cpp takes sequences in one pass only if their places follow one another.
-        place = min(self._free_places)
-        self._free_places.remove(place)
+        with self._one_at_a_time:
+            self._check_open()
+            if not self._free_places:
+                raise ModelBusy(
+                    f"all {self._sequences} sequences of {self._card.name} are in use; expected a free one; close one, "
+                    "or load the model with more sequences"
+                )
+            # The lowest place: llama.cpp takes sequences in one pass only if their places follow one another.
+            place = min(self._free_places)
+            self._free_places.remove(place)
         return LlamaCppSequence(self, place)
 
     def advance(self, batch: Row[Advance]) -> list[Array]:
@@ -108,21 +115,23 @@ class LlamaCppEngine:
             ContextOverflow: one entry does not fit; no sequence has changed.
             ModelError: a forward pass failed, or a token is not in the vocabulary; no sequence has changed.
         """
-        self._check_open()
-        entries = [(self._own(entry.sequence), entry) for entry in batch]
-        self._check(entries)
-        logits = self._context.evaluate(
-            [Span(sequence.place, len(sequence), entry.tokens, entry.rows) for sequence, entry in entries]
-        )
-        for sequence, entry in entries:
-            sequence._length += len(entry.tokens)
+        with self._one_at_a_time:
+            self._check_open()
+            entries = [(self._own(entry.sequence), entry) for entry in batch]
+            self._check(entries)
+            logits = self._context.evaluate(
+                [Span(sequence.place, len(sequence), entry.tokens, entry.rows) for sequence, entry in entries]
+            )
+            for sequence, entry in entries:
+                sequence._length += len(entry.tokens)
         ends = np.cumsum([entry.rows for entry in batch])
         return [logits[end - entry.rows : end] for entry, end in zip(batch, ends, strict=True)]
 
     def close(self) -> None:
         """Free the model and everything opened from it; closing twice is allowed."""
-        self._context.close()
-        self._model.close()
+        with self._one_at_a_time:
+            self._context.close()
+            self._model.close()
 
     def _own(self, sequence: Sequence) -> "LlamaCppSequence":
         if not isinstance(sequence, LlamaCppSequence) or sequence._engine is not self:
@@ -162,12 +171,14 @@ class LlamaCppEngine:
             )
 
     def _drop(self, place: int, length: int) -> None:
-        self._context.drop(place, length)
+        with self._one_at_a_time:
+            self._context.drop(place, length)
 
     def _give_back(self, place: int) -> None:
-        if not self._context.closed:
-            self._context.drop(place, 0)
-            self._free_places.add(place)
+        with self._one_at_a_time:
+            if not self._context.closed:
+                self._context.drop(place, 0)
+                self._free_places.add(place)
 
 
 class LlamaCppSequence:

@@ -10,7 +10,7 @@ from collections.abc import Sequence as Row
 import numpy as np
 
 from cuhlm.engines.base import Advance, Engine, Sequence, Tokenizer
-from cuhlm.errors import ContextOverflow, VerifierBusy
+from cuhlm.errors import ContextOverflow, ModelBusy
 from cuhlm.messages import Array, ModelCard
 
 MAX_SEQUENCES = 64
@@ -29,7 +29,7 @@ class RecallingEngine:
         ahead: whether to take every row that a forward pass can give, for one who asks later; else only those wanted.
 
     Raises:
-        VerifierBusy: all places of `engine` are taken.
+        ModelBusy: all places of `engine` are taken.
     """
 
     def __init__(self, engine: Engine, *, ahead: bool) -> None:
@@ -56,12 +56,12 @@ class RecallingEngine:
         """A new, empty sequence.
 
         Raises:
-            VerifierBusy: `MAX_SEQUENCES` are open.
+            ModelBusy: `MAX_SEQUENCES` are open.
         """
         if not self._open:
             raise ValueError("the engine is closed; expected an open one; make another")
         if not self._free_places:
-            raise VerifierBusy(f"all {MAX_SEQUENCES} sequences are in use; expected a free one; close one")
+            raise ModelBusy(f"all {MAX_SEQUENCES} sequences are in use; expected a free one; close one")
         self._free_places -= 1
         return RecallingSequence(self)
 

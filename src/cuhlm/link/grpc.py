@@ -2,13 +2,14 @@
 
 The device authenticates once per stream, since every header of a unary call costs more than the message. Nothing
 here waits longer than the link's deadline: a verifier that is killed ends the stream at once, one that falls
-silent is noticed by the deadline.
+silent is noticed by the deadline. One that says that it works for the device is not silent.
 """
 
 import math
 import queue
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ class GrpcLink:
     Args:
         address: HOST:PORT.
         security: token and TLS.
-        deadline_seconds: longest wait for any one answer.
+        deadline_seconds: longest silence of a verifier that is asked for something.
 
     Raises:
         ConfigurationError: the address or the certificate file is unusable.
@@ -177,7 +178,7 @@ class GrpcSession:
     def ready(self) -> None:
         """Wait until the verifier has taken the session; its bytes are counted from then on."""
         try:
-            if self._next(self._deadline_seconds).WhichOneof("kind") != "opened":
+            if self._next(None).WhichOneof("kind") != "opened":
                 raise ProtocolError(f"{self._address} answered an opening with something else; is it a cuhlm verifier?")
         except CuhlmError:
             self.close()  # or gRPC's sending thread would wait for ever
@@ -200,7 +201,7 @@ class GrpcSession:
     def receive(self, timeout_seconds: float | None) -> Verdict | None:
         """The next verdict; see `LinkSession.receive`."""
         try:
-            reply = self._next(self._deadline_seconds if timeout_seconds is None else timeout_seconds)
+            reply = self._next(timeout_seconds)
         except LinkTimeout:
             if timeout_seconds is None:
                 raise
@@ -222,7 +223,19 @@ class GrpcSession:
         self._outbox.put(None)
         self._call.cancel()  # type: ignore[no-untyped-call]
 
-    def _next(self, timeout_seconds: float) -> pb.Reply:
+    def _next(self, timeout_seconds: float | None) -> pb.Reply:
+        """The next reply that says something.
+
+        Args:
+            timeout_seconds: None waits until the verifier has been silent for the link's deadline.
+        """
+        ends_at = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while True:
+            reply = self._any_next(self._deadline_seconds if ends_at is None else max(0.0, ends_at - time.monotonic()))
+            if reply.WhichOneof("kind") != "working":
+                return reply
+
+    def _any_next(self, timeout_seconds: float) -> pb.Reply:
         try:
             reply = self._inbox.get(timeout=timeout_seconds) if timeout_seconds > 0 else self._inbox.get_nowait()
         except queue.Empty:

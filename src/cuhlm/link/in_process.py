@@ -4,9 +4,12 @@ For tests, and for `cuhlm generate --target FILE`. The verifier is handed in as 
 may not import it.
 """
 
-from collections.abc import Iterator, Sequence
+import queue
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future
 from typing import Protocol
 
+from cuhlm.errors import LinkError
 from cuhlm.link.base import LinkSession, Traffic
 from cuhlm.messages import Block, ModelCard, Opening, Verdict
 
@@ -14,8 +17,8 @@ from cuhlm.messages import Block, ModelCard, Opening, Verdict
 class AnsweringSession(Protocol):
     """What the link needs of a verifier's session."""
 
-    def prefill(self) -> None: ...  # noqa: D102
-    def answer(self, block: Block) -> Iterator[Verdict]: ...  # noqa: D102
+    def prefill(self) -> "Future[None]": ...  # noqa: D102
+    def answer(self, block: Block, tell: Callable[[Verdict], None]) -> "Future[None]": ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
 
 
@@ -50,24 +53,40 @@ class InProcessLink:
         """Nothing to give back."""
 
 
+_Inbox = queue.SimpleQueue["Verdict | Future[None]"]
+"""The verdicts of one answer, then its end."""
+
+
 class InProcessSession:
-    """Answers are computed when they are received."""
+    """Verdicts are made while the device goes on, as behind a network."""
 
     def __init__(self, session: AnsweringSession) -> None:
         self._session = session
-        self._answers: Iterator[Verdict] = iter(())
+        self._inbox: _Inbox = queue.SimpleQueue()
+        self._inbox.put(_nothing_asked())
 
     def ready(self) -> None:
         """Read the prompt."""
-        self._session.prefill()
+        _outcome(self._session.prefill())
 
     def send(self, block: Block) -> None:
         """Hand a block over."""
-        self._answers = self._session.answer(block)
+        inbox: _Inbox = queue.SimpleQueue()
+        self._inbox = inbox  # what an answer that was given up still says goes to the old one
+        self._session.answer(block, inbox.put).add_done_callback(inbox.put)
 
-    def receive(self, timeout_seconds: float | None) -> Verdict | None:  # noqa: ARG002 (never waits for a network)
-        """The next verdict; None where the last block has no more."""
-        return next(self._answers, None)
+    def receive(self, timeout_seconds: float | None) -> Verdict | None:
+        """The next verdict; None where there is none within the time, or the last block has no more."""
+        waits = timeout_seconds is None or timeout_seconds > 0
+        try:
+            item = self._inbox.get(waits, timeout_seconds if waits else None)
+        except queue.Empty:
+            return None
+        if not isinstance(item, Future):
+            return item
+        self._inbox.put(item)  # whoever asks again hears the same
+        _outcome(item)
+        return None
 
     def traffic(self) -> Traffic | None:
         """Nothing crosses a socket, so nothing is counted."""
@@ -76,3 +95,17 @@ class InProcessSession:
     def close(self) -> None:
         """End the session."""
         self._session.close()
+
+
+def _outcome(work: "Future[None]") -> None:
+    """Wait for the end of `work`, and raise its error."""
+    try:
+        work.result()
+    except CancelledError:
+        raise LinkError("the session was closed while it was waited for; open another") from None
+
+
+def _nothing_asked() -> "Future[None]":
+    done: Future[None] = Future()
+    done.set_result(None)
+    return done

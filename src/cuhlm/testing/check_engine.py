@@ -2,7 +2,7 @@
 
 Use it for an engine of your own, with pytest or without:
 
-    check_engine(lambda: MyEngine(context_length=128, sequences=3))
+    check_engine(lambda: MyEngine(context_length=128, sequences=8))
 
 or, to have one test per promise:
 
@@ -11,12 +11,16 @@ or, to have one test per promise:
         check(my_engine)
 """
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 
 from cuhlm.engines.base import Advance, Engine, Sequence
-from cuhlm.errors import ContextOverflow, CuhlmError, VerifierBusy
+from cuhlm.engines.batching import Batcher
+from cuhlm.errors import ContextOverflow, CuhlmError, ModelBusy, ModelClosed
 from cuhlm.messages import Array
 
 EngineCheck = Callable[[Engine], None]
@@ -24,8 +28,11 @@ EngineCheck = Callable[[Engine], None]
 MIN_CONTEXT_LENGTH = 32
 """The checks need this many tokens in a sequence,"""
 
-MIN_SEQUENCES = 3
+MIN_SEQUENCES = 8
 """and this many sequences."""
+
+_PATIENCE_SECONDS = 60.0
+"""Threads that have not begun by then hang."""
 
 _TOLERANCE = 2.0
 """Logits of an engine that is not batch-invariant may move by this much (design 3: up to 1.2 was measured)."""
@@ -223,12 +230,38 @@ def check_places(engine: Engine) -> None:
     _check_all_taken(engine)
 
 
+def check_generations(engine: Engine) -> None:
+    """Eight generations at once, each in a thread of its own and all over one `Batcher`, get the rows of each alone."""
+    runs = [_run(engine, 20)[number : number + 12] for number in range(MIN_SEQUENCES)]
+    alone = [_evaluated(engine, run, rows=8) for run in runs]
+    together = threading.Barrier(len(runs))
+
+    def generated(batcher: Batcher, run: list[int]) -> Array:
+        sequence = batcher.open()
+        together.wait(_PATIENCE_SECONDS)
+        try:
+            rows = [sequence.append(run[:5])]
+            for length in range(5, len(run)):
+                sequence.append([run[0]], rows=0)  # a draft that does not stand
+                sequence.drop(length)
+                rows.append(sequence.append(run[length : length + 1]))
+            return np.concatenate(rows)
+        finally:
+            sequence.close()
+
+    with closing(Batcher(engine)) as batcher, ThreadPoolExecutor(len(runs)) as threads:
+        found = list(threads.map(lambda run: generated(batcher, run), runs))
+    for rows, expected in zip(found, alone, strict=True):
+        _expect_same(engine, rows, expected, "a generation beside others has the logits it has alone")
+    engine.open().close()
+
+
 def _check_all_taken(engine: Engine) -> None:
     taken: list[Sequence] = []
     try:
         while len(taken) < 10_000:
             taken.append(engine.open())
-    except VerifierBusy:
+    except ModelBusy:
         pass
     finally:
         for sequence in taken:
@@ -238,9 +271,9 @@ def _check_all_taken(engine: Engine) -> None:
 
 
 def check_closed(engine: Engine) -> None:
-    """A closed engine may be closed again and refuses to open sequences."""
+    """A closed engine may be closed again and refuses to open sequences, as a mistake or as `ModelClosed`."""
     engine.close()
-    _expect_refusal(engine.open, ValueError)
+    _expect_refusal(engine.open, ValueError, ModelClosed)
 
 
 ENGINE_CHECKS: tuple[EngineCheck, ...] = (
@@ -254,6 +287,7 @@ ENGINE_CHECKS: tuple[EngineCheck, ...] = (
     check_overflow,
     check_batch,
     check_places,
+    check_generations,
 )
 """Every check but `check_closed`; each leaves the engine as it found it."""
 
@@ -284,9 +318,10 @@ def _expect_same(engine: Engine, found: Array, expected: Array, promise: str) ->
     _expect(difference <= (0.0 if engine.card.batch_invariant else _TOLERANCE), f"{promise} (off by {difference:g})")
 
 
-def _expect_refusal(call: Callable[[], object], kind: type[Exception]) -> None:
+def _expect_refusal(call: Callable[[], object], *kinds: type[Exception]) -> None:
     try:
         call()
-    except kind:
+    except kinds:
         return
-    raise AssertionError(f"not so: a call that cannot be right raises {kind.__name__}")
+    names = " or ".join(kind.__name__ for kind in kinds)
+    raise AssertionError(f"not so: a call that cannot be right raises {names}")

@@ -8,14 +8,17 @@ matter and loading one would only cost time. A target and its imperfect draft ar
 """
 
 import hashlib
+import threading
+from collections.abc import Iterator
 from collections.abc import Sequence as Row
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
 
 from cuhlm.engines.base import Advance, Sequence
 from cuhlm.engines.fingerprints import vocabulary_fingerprint
-from cuhlm.errors import ConfigurationError, ContextOverflow, ModelError, VerifierBusy
+from cuhlm.errors import ConfigurationError, ContextOverflow, ModelBusy, ModelError
 from cuhlm.messages import Array, ModelCard
 
 MAX_VOCAB_SIZE = 50_000
@@ -60,7 +63,10 @@ class ToyTokenizer:
 
 
 class ToyEngine:
-    """A model whose logits are a fixed function of the last two tokens. Implements `engines.base.Engine`."""
+    """A model whose logits are a fixed function of the last two tokens. Implements `engines.base.Engine`.
+
+    Two threads at once are refused, as no engine promises to bear them.
+    """
 
     def __init__(
         self,
@@ -100,6 +106,7 @@ class ToyEngine:
         self._places = sequences
         self._in_use = 0
         self._closed = False
+        self._used = threading.Lock()
         self._row = lru_cache(_CACHED_ROWS)(self._made_row)
         self._tokenizer = ToyTokenizer(vocab_size, end_token)
         weights = f"{vocab_size} {seed} {sharpness} {noise}".encode()
@@ -131,12 +138,13 @@ class ToyEngine:
         """A new, empty sequence.
 
         Raises:
-            VerifierBusy: all places are taken.
+            ModelBusy: all places are taken.
         """
-        self._check_open()
-        if self._in_use == self._places:
-            raise VerifierBusy(f"all {self._places} sequences are in use; expected a free one; close one")
-        self._in_use += 1
+        with self.used_alone():
+            self._check_open()
+            if self._in_use == self._places:
+                raise ModelBusy(f"all {self._places} sequences are in use; expected a free one; close one")
+            self._in_use += 1
         return ToySequence(self)
 
     def advance(self, batch: Row[Advance]) -> list[Array]:
@@ -146,17 +154,28 @@ class ToyEngine:
             ContextOverflow: one entry does not fit; no sequence has changed.
             ModelError: a token is not in the vocabulary; no sequence has changed.
         """
-        self._check_open()
-        entries = [(self._own(entry.sequence), entry) for entry in batch]
-        if len({id(sequence) for sequence, _ in entries}) < len(entries):
-            raise ValueError("a sequence appears twice in one batch; expected each at most once; join its tokens")
-        for sequence, entry in entries:
-            self._check(len(sequence), entry)
-        return [self._read(sequence, entry) for sequence, entry in entries]
+        with self.used_alone():
+            self._check_open()
+            entries = [(self._own(entry.sequence), entry) for entry in batch]
+            if len({id(sequence) for sequence, _ in entries}) < len(entries):
+                raise ValueError("a sequence appears twice in one batch; expected each at most once; join its tokens")
+            for sequence, entry in entries:
+                self._check(len(sequence), entry)
+            return [self._read(sequence, entry) for sequence, entry in entries]
 
     def close(self) -> None:
         """Refuse everything from now on; closing twice is allowed."""
         self._closed = True
+
+    @contextmanager
+    def used_alone(self) -> Iterator[None]:
+        """Refuse a second thread meanwhile, with a RuntimeError."""
+        if not self._used.acquire(blocking=False):
+            raise RuntimeError("two threads use one engine at once; expected one; use `engines.batching.Batcher`")
+        try:
+            yield
+        finally:
+            self._used.release()
 
     def _read(self, sequence: "ToySequence", entry: Advance) -> Array:
         sequence.tokens.extend(entry.tokens)
@@ -241,7 +260,8 @@ class ToySequence:
         """Give the sequence's place back; closing twice is allowed."""
         if self._open:
             self._open = False
-            self.engine._in_use -= 1
+            with self.engine.used_alone():
+                self.engine._in_use -= 1
 
     def check_open(self) -> None:
         """Raise ValueError if the sequence or its engine is closed."""

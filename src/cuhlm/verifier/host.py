@@ -1,19 +1,21 @@
 """The verifier without a transport: sessions joined to the target model.
 
-The gRPC server and the in-process link both use it; each calls `HostedSession.answer` from a thread of its own.
+The gRPC server and the in-process link both use it. Neither waits in it: what a session does is a flow in the model's
+thread (`cuhlm.engines.batching`), and tells its verdicts as they are made.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 
 from cuhlm.codec.fixed_width import FixedWidthCodec
-from cuhlm.engines.base import Engine
-from cuhlm.engines.batching import Batcher, Timed
-from cuhlm.errors import ProtocolError
+from cuhlm.engines.base import Advance, Engine
+from cuhlm.engines.batching import Batcher, Flow
+from cuhlm.errors import ModelBusy, ProtocolError, VerifierBusy
 from cuhlm.messages import Block, ModelCard, Opening, Verdict
 from cuhlm.verifier.admission import Admission
-from cuhlm.verifier.session import Session, Work
+from cuhlm.verifier.session import Session
 
 MAX_BLOCK = 256
 """Drafted tokens one block may carry. Each costs a row of |V| logits; far above need, far below what would hurt."""
@@ -73,20 +75,22 @@ class Verifier:
         self._admission.enter()
         try:
             return HostedSession(session, self._batcher, self._admission, self.card.end_tokens)
-        except BaseException:
+        except BaseException as error:
             self._admission.leave()
+            if isinstance(error, ModelBusy):
+                raise VerifierBusy(f"the target model has no room for another session ({error})") from error
             raise
 
     def close(self) -> None:
-        """End the model's thread. Close the sessions first."""
+        """End the model's thread, and with an error whatever its sessions still do; closing twice is allowed."""
         self._batcher.close()
 
 
 class HostedSession:
     """A session with its place in the target model.
 
-    The answers to the last block are stored, so that a block sent twice gets the same ones even from an engine whose
-    numerics are not batch-invariant.
+    It answers one block after another. The answers to the last one are stored, so that a block sent twice gets the
+    same ones even from an engine whose numerics are not batch-invariant.
     """
 
     def __init__(self, session: Session, batcher: Batcher, admission: Admission, end_tokens: frozenset[int]) -> None:
@@ -96,49 +100,71 @@ class HostedSession:
         self._admission = admission
         self._sequence = batcher.open()
         self._closed = False
+        self._working: Future[None] | None = None
         self._asked: Block | None = None
         self._answers: list[Verdict] = []
 
-    def prefill(self) -> None:
-        """Read the prompt, but its last token."""
+    def prefill(self) -> "Future[None]":
+        """Begin to read the prompt, but its last token; done when it is read."""
+        return self._run(self._prefilling())
+
+    def answer(self, block: Block, tell: Callable[[Verdict], None]) -> "Future[None]":
+        """Begin to answer `block`; done, or failed, when all is told. An answer under way is given up.
+
+        Args:
+            block: the device's request.
+            tell: is called with the verdict, or with one for each token that the verifier makes alone, up to an end
+                token. In the model's thread or one beside it, so it must not wait.
+
+        Raises (the future):
+            ProtocolError: the block does not continue this session, or is malformed.
+            ModelError: the forward pass failed.
+        """
+        return self._run(self._answering(block, tell))
+
+    def close(self) -> None:
+        """Give the place back, and whatever is being done up; closing twice is allowed."""
+        if not self._closed:
+            self._closed = True
+            self._give_up()
+            self._sequence.close()
+            self._admission.leave()
+
+    def _run(self, flow: Flow[None]) -> "Future[None]":
+        self._give_up()
+        self._working = self._batcher.run(flow)
+        return self._working
+
+    def _give_up(self) -> None:
+        if self._working is not None:
+            self._working.cancel()
+
+    def _prefilling(self) -> Flow[None]:
         work = self._session.prefill()
         if work.tokens:
-            self._advance(work)
+            yield Advance(self._sequence, work.tokens, work.rows)
 
-    def answer(self, block: Block) -> Iterator[Verdict]:
-        """The verdict on `block`, or one per token that it asks the verifier to make alone, up to an end token.
-
-        Raises:
-            ProtocolError: the block does not continue this session, or is malformed.
-        """
+    def _answering(self, block: Block, tell: Callable[[Verdict], None]) -> Flow[None]:
         answers = self._answers if block == self._asked else []
         for ordinal in range(max(1, block.generate)):
             if ordinal < len(answers):
                 verdict = replace(answers[ordinal], target_seconds=0.0, verify_seconds=0.0)  # it costs nothing again
             else:
-                verdict = self._judge(block if ordinal == 0 else Block(self._session.length, (), generate=1))
+                asked = block if ordinal == 0 else Block(self._session.length, (), generate=1)
+                verdict = yield from self._judging(asked)
                 answers.append(verdict)
                 self._asked, self._answers = block, answers
-            yield verdict
+            tell(verdict)
             if verdict.token in self._end_tokens:
                 return
 
-    def close(self) -> None:
-        """Give the place back; closing twice is allowed."""
-        if not self._closed:
-            self._closed = True
-            self._batcher.discard(self._sequence)
-            self._admission.leave()
-
-    def _judge(self, block: Block) -> Verdict:
+    def _judging(self, block: Block) -> Flow[Verdict]:
         started = time.perf_counter()
         work = self._session.plan(block, len(self._sequence))
+        self._sequence.drop(work.keep)
         planned = time.perf_counter()
-        timed = self._advance(work)
+        rows = yield Advance(self._sequence, work.tokens, work.rows)
         judging = time.perf_counter()
-        verdict = self._session.judge(block, timed.logits)
+        verdict = self._session.judge(block, rows.logits)
         verify_seconds = (planned - started) + (time.perf_counter() - judging)
-        return replace(verdict, target_seconds=timed.seconds, verify_seconds=verify_seconds)
-
-    def _advance(self, work: Work) -> Timed:
-        return self._batcher.advance(self._sequence, work.keep, work.tokens, work.rows)
+        return replace(verdict, target_seconds=rows.seconds, verify_seconds=verify_seconds)

@@ -1,17 +1,19 @@
 """The verifier on the network: an asyncio gRPC server around `Verifier` (design 3).
 
-The event loop only moves messages. What blocks (the model, the judging) runs in one worker thread per session. A
-device that falls silent loses its place after a while, one whose connection is dead sooner.
+The event loop only moves messages: reading and judging are flows in the model's thread. A device that falls silent
+loses its place after a while, one whose connection is dead sooner. One that waits for long is told that it is worked
+for.
 """
 
 import asyncio
+import logging
+import secrets
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
@@ -22,11 +24,12 @@ from cuhlm.errors import (
     CuhlmError,
     LinkError,
     LinkTimeout,
+    ModelClosed,
     ProtocolError,
     Unauthenticated,
     VerifierBusy,
 )
-from cuhlm.messages import Opening
+from cuhlm.messages import Block, Opening, Verdict
 from cuhlm.verifier.host import HostedSession, Verifier
 from cuhlm.wire import verifier_pb2 as pb
 from cuhlm.wire.addresses import host_and_port, is_loopback
@@ -39,7 +42,10 @@ _STATUS: dict[type[CuhlmError], grpc.StatusCode] = {
     VerifierBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
     ProtocolError: grpc.StatusCode.INVALID_ARGUMENT,
     ContextOverflow: grpc.StatusCode.INVALID_ARGUMENT,
+    ModelClosed: grpc.StatusCode.ABORTED,
+    LinkError: grpc.StatusCode.ABORTED,
 }
+"""What is told to a device, the first that fits. Anything else is the verifier's own."""
 _VOCABULARY_PAGE = 4096
 _MAX_MESSAGE_BYTES = 16 * 2**20  # a whole |V| = 151 936 payload is 0.5 MB
 _OPTIONS = (
@@ -53,7 +59,13 @@ _OPTIONS = (
 IDLE_SECONDS = 300.0
 """How long a device may be silent: it drafts meanwhile, and may skip many tokens before it asks."""
 
-T = TypeVar("T")
+WORKING_SECONDS = 2.0
+"""A device that waits is told so often that it is worked for: its deadline is for silence, not for long prompts."""
+
+_OPENING_THREADS = 4  # opening waits for the end of a forward pass
+
+_log = logging.getLogger(__name__)
+
 Context = grpc.aio.ServicerContext[object, object]
 
 
@@ -92,7 +104,7 @@ class Server:
         self._idle_seconds = idle_seconds
         self._stopping = False
         self._streams: set[asyncio.Task[Any] | None] = set()
-        self._workers = ThreadPoolExecutor(verifier.card.max_sessions + 1, thread_name_prefix="cuhlm-session")
+        self._opening = ThreadPoolExecutor(_OPENING_THREADS, thread_name_prefix="cuhlm-opening")
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers((self._handlers(),))
         try:
@@ -117,7 +129,7 @@ class Server:
             if stream is not None:
                 stream.cancel()
         await self._server.stop(grace_seconds)
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        self._opening.shutdown(wait=True, cancel_futures=True)
 
     def _bind(self, listen: str, certificate: Certificate | None) -> int:
         if certificate is None:
@@ -161,17 +173,15 @@ class Server:
             opening = opening_from_wire(first.open)
             session = await self._open(opening)
             await context.write(pb.Reply(opened=pb.Opened()))
-            await self._run(session.prefill)
+            await _prefill(session, context)
             while (request := await self._next(requests)) is not None:
                 self._check_size(request.block)
-                answers = session.answer(block_from_wire(request.block, opening.vocab_size))
-                while (verdict := await self._run(next, answers, None)) is not None:
-                    await context.write(pb.Reply(verdict=verdict_to_wire(verdict)))
+                await _answer(session, block_from_wire(request.block, opening.vocab_size), context)
         except asyncio.CancelledError:
             if not self._stopping:  # the device left
                 raise
             await _abort(context, LinkError("the verifier is shutting down; try again later, or ask another"))
-        except CuhlmError as error:
+        except Exception as error:
             await _abort(context, error)
         finally:
             self._streams.discard(stream)
@@ -204,7 +214,7 @@ class Server:
 
     async def _open(self, opening: Opening) -> HostedSession:
         """A session; one that a device did not wait for is closed as soon as it is there."""
-        opened = self._workers.submit(self._verifier.open, opening)
+        opened = self._opening.submit(self._verifier.open, opening)
         try:
             return await asyncio.shield(asyncio.wrap_future(opened))
         except asyncio.CancelledError:
@@ -217,8 +227,36 @@ class Server:
         except Unauthenticated as error:
             await _abort(context, error)
 
-    async def _run(self, call: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._workers, partial(call, *arguments))
+
+async def _prefill(session: HostedSession, context: Context) -> None:
+    """Let `session` read its prompt, however long that takes."""
+    reading = asyncio.wrap_future(session.prefill())
+    while not (await asyncio.wait([reading], timeout=WORKING_SECONDS))[0]:
+        await context.write(pb.Reply(working=pb.Working()))
+    await reading
+
+
+async def _answer(session: HostedSession, block: Block, context: Context) -> None:
+    """Let `session` answer `block`, and send each verdict as it is made."""
+    loop = asyncio.get_running_loop()
+    made: asyncio.Queue[Verdict | None] = asyncio.Queue()  # None: the end
+
+    def tell(verdict: Verdict | None) -> None:
+        loop.call_soon_threadsafe(made.put_nowait, verdict)
+
+    answering = session.answer(block, tell)
+    answering.add_done_callback(lambda _: tell(None))
+    while True:
+        try:
+            async with asyncio.timeout(WORKING_SECONDS):
+                verdict = await made.get()
+        except TimeoutError:
+            await context.write(pb.Reply(working=pb.Working()))
+            continue
+        if verdict is None:
+            break
+        await context.write(pb.Reply(verdict=verdict_to_wire(verdict)))
+    await asyncio.wrap_future(answering)  # its error
 
 
 def _close_unclaimed(opened: "Future[HostedSession]") -> None:
@@ -238,9 +276,14 @@ def _read(certificate: Certificate) -> tuple[bytes, bytes]:
         ) from error
 
 
-async def _abort(context: Context, error: CuhlmError) -> NoReturn:
-    status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), grpc.StatusCode.ABORTED)
-    await context.abort(status, str(error))
+async def _abort(context: Context, error: Exception) -> NoReturn:
+    """End a stream: with the device's mistake in words, or with a number under which our log has our own."""
+    status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), None)
+    if status is not None:
+        await context.abort(status, str(error))
+    number = secrets.token_hex(4)
+    _log.error("error %s ended a session", number, exc_info=error)
+    await context.abort(grpc.StatusCode.INTERNAL, f"error {number}")
     raise AssertionError("abort always raises")
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from cuhlm.codec.base import Codec
 from cuhlm.errors import PayloadError, ProtocolError
-from cuhlm.messages import Array, Block, Opening, Verdict
+from cuhlm.messages import Array, Block, Opening, Verdict, Verification
 from cuhlm.theory.distributions import distribution
 from cuhlm.theory.randomness import Purpose, uniform
 from cuhlm.theory.verification import draw, judge
@@ -150,6 +150,11 @@ class Session:
         if len(block.drafted) != len(block.payloads):
             raise ProtocolError(
                 f"{len(block.payloads)} payloads for {len(block.drafted)} drafted tokens; expected as many"
+            )
+        if block.drafted and self._opening.verification is Verification.TARGET:
+            raise ProtocolError(
+                f"the block drafts {len(block.drafted)} tokens; expected none in a session that was opened to let the "
+                "target draw alone; open another to have drafts judged"
             )
         if bool(block.drafted) == bool(block.generate):
             raise ProtocolError(

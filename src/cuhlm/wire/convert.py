@@ -5,9 +5,11 @@ ranges. What depends on the session (positions, vocabulary, payloads) the verifi
 """
 
 from cuhlm.errors import ConfigurationError, ProtocolError
-from cuhlm.messages import Block, ModelCard, Opening, Payload, Sampling, Verdict
+from cuhlm.messages import Block, ModelCard, Opening, Payload, Sampling, Verdict, Verification
 from cuhlm.theory.truncation import payload_bits
 from cuhlm.wire import verifier_pb2 as pb
+
+_RULES = {Verification.SPECULATIVE: pb.SPECULATIVE, Verification.TARGET: pb.TARGET}
 
 
 def card_to_wire(card: ModelCard) -> pb.ModelCard:
@@ -50,6 +52,7 @@ def opening_to_wire(opening: Opening) -> pb.Open:
         ),
         seed=opening.seed,
         vocab_size=opening.vocab_size,
+        verification=_RULES[opening.verification],
         target_fingerprint=opening.target_fingerprint,
     )
 
@@ -58,8 +61,14 @@ def opening_from_wire(opening: pb.Open) -> Opening:
     """The beginning of a session from protobuf.
 
     Raises:
-        ProtocolError: the sampling parameters are out of range.
+        ProtocolError: the sampling parameters are out of range, or the rule of verification is unknown.
     """
+    rule = next((ours for ours, number in _RULES.items() if number == opening.verification), None)
+    if rule is None:
+        raise ProtocolError(
+            f"the device asks for verification by rule {opening.verification}; this verifier knows "
+            f"{', '.join(_RULES)}; use device and verifier of one version"
+        )
     try:
         sampling = Sampling(
             temperature=opening.sampling.temperature,
@@ -69,7 +78,7 @@ def opening_from_wire(opening: pb.Open) -> Opening:
         )
     except ConfigurationError as error:
         raise ProtocolError(str(error)) from error
-    return Opening(tuple(opening.prompt), sampling, opening.seed, opening.vocab_size, opening.target_fingerprint)
+    return Opening(tuple(opening.prompt), sampling, opening.seed, opening.vocab_size, rule, opening.target_fingerprint)
 
 
 def block_to_wire(block: Block) -> pb.Block:
