@@ -76,7 +76,7 @@ class ModelCard:
     Attributes:
         name: the model's own name, for people.
         vocab_size: length of a logit row, |V|.
-        vocab_fingerprint: SHA-256 (hex) over all token strings in order.
+        vocab_fingerprint: SHA-256 (hex) over the bytes that all tokens stand for, in order.
         context_length: tokens one sequence can hold.
         batch_invariant: a position's logits do not depend on what else is in the forward pass (design 3).
         max_block: drafted tokens that one block may carry; 0 where the question does not arise.

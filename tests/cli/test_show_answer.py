@@ -52,8 +52,8 @@ def test_a_lost_link_leaves_every_decided_token_on_the_screen_and_in_the_trace(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     draft = ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6, context_length=10**6)
-    strings, trace = draft.tokenizer.token_strings(), tmp_path / "t.jsonl"
-    held = tuple(f"{each}!" for each in strings)  # the last character always waits
+    vocabulary, trace = draft.tokenizer.vocabulary(), tmp_path / "t.jsonl"
+    held = tuple(f"{each.decode()}!" for each in vocabulary)  # the last character always waits
     with (
         serving(ToyEngine(vocab_size=VOCAB, seed=5, context_length=10**6)) as address,
         relay(address) as between,
@@ -74,4 +74,4 @@ def test_a_lost_link_leaves_every_decided_token_on_the_screen_and_in_the_trace(
         between.release()
     tokens = [record.token for record in read_trace(trace)]
     assert len(tokens) >= 3
-    assert capsys.readouterr().out == "".join(strings[token] for token in tokens) + "\n"
+    assert capsys.readouterr().out == b"".join(vocabulary[token] for token in tokens).decode() + "\n"

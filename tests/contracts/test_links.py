@@ -68,8 +68,8 @@ class _Wrong:
     def describe(self) -> ModelCard:
         return self.inner.describe()
 
-    def token_strings(self) -> Sequence[str]:
-        return self.inner.token_strings()
+    def vocabulary(self) -> Sequence[bytes]:
+        return self.inner.vocabulary()
 
     def open(self, opening: Opening) -> LinkSession:
         return self.inner.open(opening)
@@ -109,8 +109,8 @@ class _ForgetsTheTemperature(_Wrong):
 
 
 class _ShortensTheVocabulary(_Wrong):
-    def token_strings(self) -> Sequence[str]:
-        return self.inner.token_strings()[:-1]
+    def vocabulary(self) -> Sequence[bytes]:
+        return self.inner.vocabulary()[:-1]
 
 
 class _KeepsPlaces(_Wrong):
@@ -165,7 +165,7 @@ class _CallsARefusalALostLink(_Wrong):
 BROKEN = {
     _ForgetsTheSeed: "the token at position 3",
     _ForgetsTheTemperature: "the token at position",
-    _ShortensTheVocabulary: "token_strings are the target's",
+    _ShortensTheVocabulary: "the vocabulary is the target's",
     _KeepsPlaces: "a session that is closed gives its place back",
     _LosesSyncs: "the verdict for position 6",
     _LosesPartOfAStream: "a block gets a verdict",

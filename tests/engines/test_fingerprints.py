@@ -8,11 +8,13 @@ from cuhlm.engines.fingerprints import file_fingerprint, vocabulary_fingerprint
 
 def test_the_vocabulary_fingerprint_is_fixed() -> None:
     hashed = bytes(7) + b"\x01a" + bytes(7) + b"\x02bc"
-    assert vocabulary_fingerprint(["a", "bc"]) == hashlib.sha256(hashed).hexdigest()
+    assert vocabulary_fingerprint([b"a", b"bc"]) == hashlib.sha256(hashed).hexdigest()
 
 
 def test_the_same_characters_split_otherwise_are_another_vocabulary() -> None:
-    fingerprints = {vocabulary_fingerprint(strings) for strings in (["ab", "c"], ["a", "bc"], ["abc"], ["a", "bc", ""])}
+    fingerprints = {
+        vocabulary_fingerprint(each) for each in ([b"ab", b"c"], [b"a", b"bc"], [b"abc"], [b"a", b"bc", b""])
+    }
     assert len(fingerprints) == 4
 
 

@@ -21,8 +21,14 @@ def tokenizer(model: GgufModel) -> GgufTokenizer:
 
 
 def test_a_text_becomes_known_tokens(tokenizer: GgufTokenizer) -> None:
-    strings = tokenizer.token_strings()
-    assert [strings[token] for token in tokenizer.tokenize("Hello world")] == ["Hello", "Ġworld"]
+    vocabulary = tokenizer.vocabulary()
+    assert [vocabulary[token] for token in tokenizer.tokenize("Hello world")] == [b"Hello", b" world"]
+
+
+def test_a_control_token_stands_for_its_name_and_half_a_character_for_its_bytes(tokenizer: GgufTokenizer) -> None:
+    vocabulary = tokenizer.vocabulary()
+    assert vocabulary[1] == b"<|im_start|>"
+    assert b"".join(vocabulary[token] for token in tokenizer.tokenize("𓂀")) == "𓂀".encode()
 
 
 def test_special_tokens_in_a_text_are_recognised_and_have_no_piece(tokenizer: GgufTokenizer) -> None:

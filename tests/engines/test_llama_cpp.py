@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -180,3 +181,21 @@ def test_a_path_with_unusual_characters_loads(tmp_path: Path) -> None:
     engine = LlamaCppEngine.load(path, context_length=32)
     assert engine.card.vocab_size == 49152
     engine.close()
+
+
+def test_tokens_that_a_file_invents_to_fill_its_rows_are_outside_the_vocabulary(
+    draft_engine: LlamaCppEngine, tmp_path: Path
+) -> None:
+    filled = bytearray(locate(BUILT_IN_DRAFT).read_bytes())
+    key = b"tokenizer.ggml.token_type"
+    count_at = filled.index(key) + len(key) + 4 + 4  # the kinds of a list and of its elements
+    (count,) = struct.unpack_from("<Q", filled, count_at)
+    for token in range(count - 100, count):
+        struct.pack_into("<i", filled, count_at + 8 + 4 * token, 5)  # LLAMA_TOKEN_TYPE_UNUSED
+    path = tmp_path / "filled.gguf"
+    path.write_bytes(filled)
+    with closing(LlamaCppEngine.load(path, context_length=32)) as engine:
+        assert engine.card.vocab_size == 49152 - 100
+        assert engine.tokenizer.vocabulary() == draft_engine.tokenizer.vocabulary()[:-100]
+        with closing(engine.open()) as sequence, closing(draft_engine.open()) as whole:
+            assert np.array_equal(sequence.append([5, 6, 7], rows=2), whole.append([5, 6, 7], rows=2)[:, :-100])

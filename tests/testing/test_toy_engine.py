@@ -43,9 +43,9 @@ def test_sharpness_scales_the_logits() -> None:
 
 def test_a_text_goes_through_the_tokenizer_and_back() -> None:
     tokenizer = ToyEngine(vocab_size=512, end_token=511).tokenizer
-    strings = tokenizer.token_strings()
-    assert len(set(strings)) == 512
-    text = "".join(strings[:511])
+    vocabulary = tokenizer.vocabulary()
+    assert len(set(vocabulary)) == 512
+    text = b"".join(vocabulary[:511]).decode()
     assert tokenizer.tokenize(text) == list(range(511))
     assert b"".join(map(tokenizer.piece, range(512))).decode() == text
     assert tokenizer.end_tokens == {511}

@@ -77,7 +77,7 @@ class Device:
         self.target = link.describe() if link else None
         self.vocab_size = draft.card.vocab_size
         if link and self.target:
-            self.vocab_size = shared_vocabulary(draft, self.target, link.token_strings)
+            self.vocab_size = shared_vocabulary(draft, self.target, link.vocabulary)
 
     def close(self) -> None:
         """End the draft model's thread, and with an error whatever still drafts; closing twice is allowed.

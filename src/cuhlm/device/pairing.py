@@ -7,27 +7,31 @@ from cuhlm.errors import IncompatibleModels
 from cuhlm.messages import ModelCard
 
 
-def shared_vocabulary(draft: Engine, target: ModelCard, target_strings: Callable[[], Sequence[str]]) -> int:
+def shared_vocabulary(draft: Engine, target: ModelCard, target_vocabulary: Callable[[], Sequence[bytes]]) -> int:
     """How many token ids draft and target share, counted from 0.
 
-    Models of one family may pad their logits to different lengths; ids beyond the shorter one have probability 0.
+    One may have more than the other; ids beyond the shorter vocabulary have probability 0.
 
     Args:
         draft: the draft model.
         target: the target's card.
-        target_strings: the target's vocabulary, asked for only where the cards differ.
+        target_vocabulary: asked for only where the cards differ.
 
     Raises:
-        IncompatibleModels: a token string differs; names the first.
+        IncompatibleModels: a token stands for other bytes; names the first.
     """
     if draft.card.vocab_fingerprint == target.vocab_fingerprint:
         return draft.card.vocab_size
-    ours, theirs = draft.tokenizer.token_strings(), target_strings()
+    ours, theirs = draft.tokenizer.vocabulary(), target_vocabulary()
     shared = min(len(ours), len(theirs))
     for token, (our, their) in enumerate(zip(ours[:shared], theirs[:shared], strict=True)):
         if our != their:
             raise IncompatibleModels(
-                f"token {token} is {our!r} in the draft {draft.card.name!r} and {their!r} in the target "
+                f"token {token} is {_shown(our)} in the draft {draft.card.name!r} and {_shown(their)} in the target "
                 f"{target.name!r}; expected the same vocabulary; use two models of one family"
             )
     return shared
+
+
+def _shown(piece: bytes) -> str:
+    return repr(piece.decode(errors="backslashreplace"))

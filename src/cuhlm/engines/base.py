@@ -63,8 +63,11 @@ class Tokenizer(Protocol):
         """Tokens that end a turn or a text."""
         ...
 
-    def token_strings(self) -> list[str]:
-        """The vocabulary: the string of each token id, in order, as the model file holds it."""
+    def vocabulary(self) -> list[bytes]:
+        """The bytes that each token id stands for, in order; of a control token, its name.
+
+        They are the same on every engine, whatever its files write for bytes that are no characters (design 2.1).
+        """
         ...
 
     def tokenize(self, text: str) -> list[int]:

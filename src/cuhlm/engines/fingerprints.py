@@ -8,15 +8,14 @@ _SAMPLES = 64
 _SAMPLE_BYTES = 1 << 16
 
 
-def vocabulary_fingerprint(token_strings: Iterable[str]) -> str:
-    """SHA-256 (hex) over all token strings in order, each preceded by its length in bytes (8 bytes, big-endian).
+def vocabulary_fingerprint(vocabulary: Iterable[bytes]) -> str:
+    """SHA-256 (hex) over what all tokens stand for, in order, each preceded by its length (8 bytes, big-endian).
 
     The lengths keep ("ab", "c") and ("a", "bc") apart.
     """
     digest = hashlib.sha256()
-    for string in token_strings:
-        encoded = string.encode()
-        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    for piece in vocabulary:
+        digest.update(len(piece).to_bytes(8, "big") + piece)
     return digest.hexdigest()
 
 

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import weakref
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,17 @@ class GgufModel:
         return self._vocab
 
     @property
-    def vocab_size(self) -> int:
-        """Length of a logit row, |V|."""
+    def row_length(self) -> int:
+        """Logits that a forward pass gives for a position."""
         return int(self._lib.llama_vocab_n_tokens(self.vocab))
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """Tokens that there are, |V|: without those at the end that a file invents to fill its rows."""
+        size = self.row_length
+        while size > 1 and self._lib.llama_vocab_get_attr(self.vocab, size - 1) & libllama.TOKEN_UNUSED:
+            size -= 1
+        return size
 
     @property
     def trained_context_length(self) -> int:

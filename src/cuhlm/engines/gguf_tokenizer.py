@@ -23,9 +23,9 @@ class GgufTokenizer:
         vocab, is_end = self._model.vocab, self._lib.llama_vocab_is_eog
         return frozenset(token for token in range(self._model.vocab_size) if is_end(vocab, token))
 
-    def token_strings(self) -> list[str]:
-        """The string of each token id, in order; bytes that are no UTF-8 are written as escapes."""
-        return list(self._token_strings)
+    def vocabulary(self) -> list[bytes]:
+        """The bytes that each token id stands for, in order; of a control token, its name."""
+        return list(self._vocabulary)
 
     def tokenize(self, text: str) -> list[int]:
         """Tokens of `text`, special tokens in it recognised; the model's start token in front, once, if it wants one.
@@ -42,13 +42,7 @@ class GgufTokenizer:
 
     def piece(self, token: int) -> bytes:
         """The bytes that `token` adds to the text; empty for control tokens. May be part of a character."""
-        size = _PIECE_BYTES
-        while True:
-            buffer = ctypes.create_string_buffer(size)
-            length: int = self._lib.llama_token_to_piece(self._model.vocab, token, buffer, size, 0, False)
-            if length >= 0:
-                return buffer.raw[:length]
-            size = -length
+        return self._bytes_of(token, names_controls=False)
 
     def render_chat(self, messages: Sequence[tuple[str, str]]) -> str:
         """The prompt text of (role, content) messages; without a chat template, their contents alone.
@@ -63,13 +57,21 @@ class GgufTokenizer:
         return chat_template.render(template, messages, start=start, end=end)
 
     @cached_property
-    def _token_strings(self) -> tuple[str, ...]:
-        vocab, text = self._model.vocab, self._lib.llama_vocab_get_text
-        return tuple(text(vocab, token).decode(errors="backslashreplace") for token in range(self._model.vocab_size))
+    def _vocabulary(self) -> tuple[bytes, ...]:
+        return tuple(self._bytes_of(token, names_controls=True) for token in range(self._model.vocab_size))
 
     def _special(self, function: str) -> str:
         token = getattr(self._lib, function)(self._model.vocab)
-        return self._token_strings[token] if token >= 0 else ""
+        return self._bytes_of(token, names_controls=True).decode(errors="replace") if token >= 0 else ""
+
+    def _bytes_of(self, token: int, *, names_controls: bool) -> bytes:
+        size = _PIECE_BYTES
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            length: int = self._lib.llama_token_to_piece(self._model.vocab, token, buffer, size, 0, names_controls)
+            if length >= 0:
+                return buffer.raw[:length]
+            size = -length
 
     def _tokens(self, text: bytes) -> list[int]:
         size = len(text) + 1  # no tokenizer makes more tokens than bytes, but for a space it puts in front

@@ -19,6 +19,7 @@ from cuhlm.errors import LibraryError
 
 FLASH_ATTENTION_ON = 1
 TYPE_BF16 = 30
+TOKEN_UNUSED = 1 << 1  # of llama_token_attr
 
 
 class ModelParams(ctypes.Structure):
@@ -130,7 +131,7 @@ _FUNCTIONS: Mapping[str, tuple[object, tuple[object, ...]]] = MappingProxyType(
         "llama_decode": (c_int32, (c_void_p, Batch)),
         "llama_get_logits": (c_void_p, (c_void_p,)),
         "llama_vocab_n_tokens": (c_int32, (c_void_p,)),
-        "llama_vocab_get_text": (c_char_p, (c_void_p, c_int32)),
+        "llama_vocab_get_attr": (c_int32, (c_void_p, c_int32)),
         "llama_vocab_get_add_bos": (c_bool, (c_void_p,)),
         "llama_vocab_bos": (c_int32, (c_void_p,)),
         "llama_vocab_eos": (c_int32, (c_void_p,)),

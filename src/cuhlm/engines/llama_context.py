@@ -24,6 +24,7 @@ from cuhlm.messages import Array
 PASS_TOKENS = 256
 """Tokens in one forward pass. More is no faster (measured up to 512) and takes memory for as many logit rows."""
 
+_FLOATS = ctypes.POINTER(ctypes.c_float)
 _CELLS = 256  # llama.cpp makes a sequence's stretch of the cache a multiple of this
 _MEMORY_INFO = Path("/proc/meminfo")
 
@@ -60,7 +61,7 @@ class LlamaContext:
         # Holding the model keeps it alive until the context, which points into it, is freed.
         self._free = weakref.finalize(self, _free, self._lib, self._handle, model)
         self._memory: int | None = self._lib.llama_get_memory(self._handle)
-        self._vocab_size = model.vocab_size
+        self._vocab_size, self._row_length = model.vocab_size, model.row_length
         self._place_ids = np.arange(sequences, dtype=np.int32)
         if self._memory is None:
             self.close()
@@ -105,10 +106,15 @@ class LlamaContext:
             self._forward(part)
             rows = int(np.count_nonzero(part.wanted))
             if rows:
-                out = logits[done : done + rows]
-                ctypes.memmove(out.ctypes.data, self._lib.llama_get_logits(self._handle), out.nbytes)
+                logits[done : done + rows] = self._last_logits(rows)
             done += rows
         return logits
+
+    def _last_logits(self, rows: int) -> Array:
+        """What the last forward pass left, without what fills its rows; the library's own memory."""
+        address = self._lib.llama_get_logits(self._handle)
+        held: Array = np.ctypeslib.as_array(ctypes.cast(address, _FLOATS), (rows, self._row_length))
+        return held[:, : self._vocab_size]
 
     def _forward(self, flat: "_Flat") -> None:
         # Every token belongs to one sequence: a count of 1, and the address of that sequence's number.

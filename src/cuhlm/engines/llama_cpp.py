@@ -44,7 +44,7 @@ class LlamaCppEngine:
         self._card = ModelCard(
             name=model.name,
             vocab_size=self._vocab_size,
-            vocab_fingerprint=vocabulary_fingerprint(self._tokenizer.token_strings()),
+            vocab_fingerprint=vocabulary_fingerprint(self._tokenizer.vocabulary()),
             context_length=context_length,
             batch_invariant=is_batch_invariant(self, self._vocab_size, sequences=sequences),
             end_tokens=self._tokenizer.end_tokens,

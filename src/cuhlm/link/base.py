@@ -71,8 +71,8 @@ class Link(Protocol):
         """The target's model card."""
         ...
 
-    def token_strings(self) -> Sequence[str]:
-        """The target's vocabulary, for naming the first token in which a pair differs."""
+    def vocabulary(self) -> Sequence[bytes]:
+        """What the target's tokens stand for, for naming the first in which a pair differs."""
         ...
 
     def open(self, opening: Opening) -> LinkSession:

@@ -105,8 +105,8 @@ class GrpcLink:
         self._connection.find()  # now, while a link that is made next has none yet
         return card
 
-    def token_strings(self) -> list[str]:
-        """The target's vocabulary."""
+    def vocabulary(self) -> list[bytes]:
+        """What the target's tokens stand for."""
         call = self._channel.unary_stream(
             VOCABULARY,
             request_serializer=pb.VocabularyRequest.SerializeToString,

@@ -27,7 +27,7 @@ class Host(Protocol):
 
     card: ModelCard
 
-    def token_strings(self) -> Sequence[str]: ...  # noqa: D102
+    def vocabulary(self) -> Sequence[bytes]: ...  # noqa: D102
     def open(self, opening: Opening) -> AnsweringSession: ...  # noqa: D102
 
 
@@ -41,9 +41,9 @@ class InProcessLink:
         """The target's model card."""
         return self._verifier.card
 
-    def token_strings(self) -> Sequence[str]:
-        """The target's vocabulary."""
-        return self._verifier.token_strings()
+    def vocabulary(self) -> Sequence[bytes]:
+        """What the target's tokens stand for."""
+        return self._verifier.vocabulary()
 
     def open(self, opening: Opening) -> LinkSession:
         """Begin a generation; see `Link.open`."""

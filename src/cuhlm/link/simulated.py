@@ -33,9 +33,9 @@ class SimulatedLink:
         """The target's model card."""
         return self._inner.describe()
 
-    def token_strings(self) -> Sequence[str]:
+    def vocabulary(self) -> Sequence[bytes]:
         """The target's vocabulary."""
-        return self._inner.token_strings()
+        return self._inner.vocabulary()
 
     def open(self, opening: Opening) -> LinkSession:
         """Begin a generation; see `Link.open`. Takes no virtual time: the prompt is not billed (design 2.8)."""

@@ -99,7 +99,7 @@ def calibrate(
         ConfigurationError: there are too few tokens to fit anything.
         ContextOverflow: a prompt does not fit; told before anything is measured.
     """
-    vocab_size = shared_vocabulary(draft, target.card, target.tokenizer.token_strings)
+    vocab_size = shared_vocabulary(draft, target.card, target.tokenizer.vocabulary)
     tokens = Tokens(MeanBound(vocab_size))
     encoded = [_encode(draft, target, prompt, plan) for prompt in prompts]
     for done, prompt in enumerate(encoded):

@@ -60,7 +60,7 @@ def check_card(engine: Engine) -> None:
     """The card is filled in and agrees with the tokenizer."""
     card = engine.card
     _expect(bool(card.name), "the card has a name")
-    _expect(card.vocab_size == len(engine.tokenizer.token_strings()), "vocab_size counts the token strings")
+    _expect(card.vocab_size == len(engine.tokenizer.vocabulary()), "vocab_size counts the vocabulary")
     _expect(len(bytes.fromhex(card.vocab_fingerprint)) == 32, "vocab_fingerprint is a SHA-256 in hex")
     _expect(card.context_length >= MIN_CONTEXT_LENGTH, f"context_length is at least {MIN_CONTEXT_LENGTH}")
     _expect(card.end_tokens == engine.tokenizer.end_tokens, "the card's end tokens are the tokenizer's")
@@ -69,11 +69,12 @@ def check_card(engine: Engine) -> None:
 def check_tokenizer(engine: Engine) -> None:
     """Tokens are ids of the vocabulary, pieces add up to the text, and a chat becomes a prompt that holds its words."""
     tokenizer = engine.tokenizer
-    strings = tokenizer.token_strings()
-    _expect(tokenizer.token_strings() is not strings, "token_strings returns a list of the caller's own")
-    _expect(all(0 <= token < len(strings) for token in tokenizer.end_tokens), "end tokens are ids")
+    vocabulary = tokenizer.vocabulary()
+    _expect(tokenizer.vocabulary() is not vocabulary, "vocabulary returns a list of the caller's own")
+    _expect(all(isinstance(each, bytes) for each in vocabulary), "tokens stand for bytes")
+    _expect(all(0 <= token < len(vocabulary) for token in tokenizer.end_tokens), "end tokens are ids")
     tokens = tokenizer.tokenize("abba")
-    _expect(all(0 <= token < len(strings) for token in tokens), "tokenize returns ids")
+    _expect(all(0 <= token < len(vocabulary) for token in tokens), "tokenize returns ids")
     _expect(b"".join(map(tokenizer.piece, tokens)).strip() == b"abba", "the pieces of a text's tokens add up to it")
     _expect("abba" in tokenizer.render_chat([("user", "abba")]), "the prompt of a chat holds the message")
 

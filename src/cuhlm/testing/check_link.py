@@ -79,9 +79,8 @@ def check_card(link: Link) -> None:
 
 
 def check_vocabulary(link: Link) -> None:
-    """The target's token strings arrive whole and in order."""
-    strings = link_target().tokenizer.token_strings()
-    _expect(list(link.token_strings()) == strings, "token_strings are the target's")
+    """What the target's tokens stand for arrives whole and in order."""
+    _expect(list(link.vocabulary()) == link_target().tokenizer.vocabulary(), "the vocabulary is the target's")
 
 
 def check_generate(link: Link) -> None:

@@ -44,9 +44,9 @@ class ToyTokenizer:
         """The end token, if there is one."""
         return frozenset() if self._end_token is None else frozenset({self._end_token})
 
-    def token_strings(self) -> list[str]:
-        """The vocabulary."""
-        return list(self._strings)
+    def vocabulary(self) -> list[bytes]:
+        """The characters, and the end token's name."""
+        return [string.encode() for string in self._strings]
 
     def tokenize(self, text: str) -> list[int]:
         """One token per character; a character of no token becomes some token, always the same."""
@@ -113,7 +113,7 @@ class ToyEngine:
         self._card = ModelCard(
             name=f"toy-{vocab_size}-{seed}" + (f"-noise-{noise:g}" if noise else ""),
             vocab_size=vocab_size,
-            vocab_fingerprint=vocabulary_fingerprint(self._tokenizer.token_strings()),
+            vocab_fingerprint=vocabulary_fingerprint(self._tokenizer.vocabulary()),
             context_length=context_length,
             batch_invariant=True,
             end_tokens=self._tokenizer.end_tokens,

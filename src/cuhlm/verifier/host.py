@@ -36,9 +36,9 @@ class Verifier:
         self._batcher = Batcher(engine)
         self.card: ModelCard = replace(engine.card, max_block=MAX_BLOCK, max_sessions=max_sessions)
 
-    def token_strings(self) -> list[str]:
-        """The target's vocabulary."""
-        return self._engine.tokenizer.token_strings()
+    def vocabulary(self) -> list[bytes]:
+        """What the target's tokens stand for."""
+        return self._engine.tokenizer.vocabulary()
 
     @property
     def has_token(self) -> bool:

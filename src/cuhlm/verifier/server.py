@@ -157,7 +157,7 @@ class Server:
 
     async def _vocabulary(self, _request: pb.VocabularyRequest, context: Context) -> AsyncIterator[pb.VocabularyPage]:
         await self._authenticate(context)
-        tokens = self._verifier.token_strings()
+        tokens = self._verifier.vocabulary()
         for start in range(0, len(tokens), _VOCABULARY_PAGE):
             yield pb.VocabularyPage(tokens=tokens[start : start + _VOCABULARY_PAGE])
 
