@@ -8,8 +8,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from tests.toy_server import serving
 
 from cuhlm.device.device import Device
 from cuhlm.engines.base import Advance
+from cuhlm.engines.batching import Batcher
 from cuhlm.errors import (
     ConfigurationError,
     IncompatibleModels,
@@ -128,17 +131,12 @@ def _eventually_opens(link: GrpcLink) -> None:
 
 
 def test_concurrent_generations_decide_as_single_ones(address: str) -> None:
-    results: dict[int, tuple[int, ...]] = {}
-
-    def generate(seed: int) -> None:
+    def generated(draft: Batcher, seed: int) -> tuple[int, ...]:
         with closing(GrpcLink(address)) as own:
-            results[seed] = answer(Device(DRAFT, own), settings("hlm"), seed=seed).tokens
+            return answer(Device(draft, own), settings("hlm"), seed=seed).tokens
 
-    threads = [threading.Thread(target=generate, args=(seed,)) for seed in (1, 2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with closing(Batcher(DRAFT)) as draft, ThreadPoolExecutor(2) as threads:
+        results = dict(zip((1, 2), threads.map(partial(generated, draft), (1, 2)), strict=True))
     with toy_device() as nearby:
         assert results == {seed: answer(nearby, settings("hlm"), seed=seed).tokens for seed in (1, 2)}
 
