@@ -5,11 +5,11 @@ The path of one token (design.md names every part; `tests/end_to_end/test_path_o
     device                                              verifier
     ──────                                              ────────
     engine      draft model's logits                    engine      target model's logits
-    engines/llama_cpp.py                                engines/llama_cpp.py
+    engines/llama_cpp.py, batching.py                   engines/llama_cpp.py
         │                                                   ▲   │
         ▼                                                   │   ▼
     drafting    x, and d drawn from it                  batching    one forward pass for all that wait
-    device/drafting.py                                  engines/batching.py
+    device/drafting.py                                  engines/batching.py, verifier/host.py
         │                                                   ▲   │
         ▼                                                   │   ▼
     gate        u ≤ u_th: keep d, ask nobody            session     accept d, or draw from max(0, y − x̂)
@@ -29,8 +29,9 @@ The path of one token (design.md names every part; `tests/end_to_end/test_path_o
         ▼
     commit      the token that stands, and its record   device/loop.py, records.py
 
-`device/loop.py` is the algorithm. Imports point one way, from `cli` down to `errors`; `device` and `verifier` share
-only `messages`. Gates, truncations and verification rules are combined by the rows of `methods.py`.
+`device/loop.py` is the algorithm. On either side one thread owns the model, and generations share its passes. Imports
+point one way, from `cli` down to `errors`; `device` and `verifier` share only `messages`. Gates, truncations and
+verification rules are combined by the rows of `methods.py`.
 """
 
 from importlib import import_module

@@ -55,6 +55,22 @@ def test_a_verifier_that_is_ended_tells_its_devices_and_no_traceback() -> None:
     assert ended(process) == (0, "")
 
 
+def test_a_verifier_that_is_ended_while_it_reads_a_long_prompt_does_not_read_on() -> None:
+    process = started(
+        "verifier", "--model", "smollm2-135m", "--listen", "127.0.0.1:0", "--threads", "1", "--context", "8192"
+    )
+    assert process.stdout is not None
+    address = process.stdout.readline().partition("listening on ")[2].split()[0]
+    with closing(GrpcLink(address, deadline_seconds=20)) as link:
+        session = link.open(Opening((1, 2, 3, 4) * 2000, Sampling(), 0, link.describe().vocab_size))
+        session.ready()
+        process.terminate()
+        with pytest.raises(LinkError, match="the verifier is shutting down"):
+            session.receive(None)
+        session.close()
+    assert ended(process) == (0, "")  # the prompt would take minutes
+
+
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGKILL])
 def test_a_demo_that_is_ended_takes_its_verifier_with_it(name: signal.Signals) -> None:
     process = started("demo", "--json")

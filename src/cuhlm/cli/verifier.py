@@ -30,6 +30,7 @@ def verifier(
 
     Example: `cuhlm verifier --model smollm2-135m --listen 127.0.0.1:50051`
     """
+    import logging
     from functools import partial
 
     from cuhlm.errors import ConfigurationError
@@ -38,6 +39,7 @@ def verifier(
 
     if (tls_cert is None) != (tls_key is None):
         raise ConfigurationError("one of --tls-cert and --tls-key is missing; expected both or neither")
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")  # on standard error
     certificate = Certificate(tls_cert, tls_key) if tls_cert and tls_key else None
     serve(
         model,
