@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test check lint benchmark clean setup setup-train
+.PHONY: demo test check lint docs benchmark clean setup setup-train
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -15,12 +15,17 @@ demo: setup
 test: setup
 	$(BIN)/pytest $(TEST)
 
+check: TEST = --cov
 check: lint test
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python docs/draw_imports.py --check
+
+docs: setup
+	$(BIN)/python docs/draw_imports.py
 
 benchmark: setup
 	$(BIN)/python benchmarks/hot_path.py
@@ -58,4 +63,4 @@ endif
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis src/cuhlm/wire/verifier_pb2.py*
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* src/cuhlm/wire/verifier_pb2.py*

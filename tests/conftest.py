@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-import hypothesis
 import pytest
+from hypothesis import settings
 
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.load import load_engine
 from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET
 
-hypothesis.settings.register_profile("cuhlm", deadline=None)  # a busy machine is no fault
-hypothesis.settings.load_profile("cuhlm")
+settings.register_profile("no deadline", settings(), deadline=None)  # a busy machine is slow, not wrong
+settings.load_profile("no deadline")
 
 
 def _loaded(name: str) -> Iterator[LlamaCppEngine]:
