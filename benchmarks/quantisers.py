@@ -25,7 +25,7 @@ from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET
 from cuhlm.messages import Sampling
 from cuhlm.theory.distributions import distribution
 from cuhlm.theory.randomness import Purpose, uniform
-from cuhlm.theory.truncation import reconstruct, top_k
+from cuhlm.theory.truncation import TruncatedLaw, top_k
 from cuhlm.theory.verification import draw
 
 PROMPTS = (
@@ -91,11 +91,11 @@ def measure(
         y = distribution(target_logits, Sampling(temperature=temperature))
         for k in (8, 30, 300, x.size):
             indices, kept = top_k(x, k)
-            exact = reconstruct(indices, kept, x.size).astype(np.float64)
+            exact = TruncatedLaw(indices, kept, x.size).rebuilt().astype(np.float64)
             for (name, table), (rounding, rounded) in product(TABLES.items(), ROUNDINGS.items()):
                 values = table[rounded(kept.astype(np.float64), table)]
                 values /= values.sum() if k == x.size else max(1.0, values.sum())
-                law = reconstruct(indices, values.astype(np.float32), x.size).astype(np.float64)
+                law = TruncatedLaw(indices, values.astype(np.float32), x.size).rebuilt().astype(np.float64)
                 change = np.minimum(law, y).sum() - np.minimum(exact, y).sum()
                 results.setdefault(f"{name}, {rounding}", {}).setdefault(k, []).append(
                     (float(np.abs(law - exact).sum()), float(change))

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cuhlm.codec.fixed_width import FixedWidthCodec, index_width
-from cuhlm.codec.quantiser import LEVELS
+from cuhlm.codec.quantiser import LEVELS, quantise
 from cuhlm.errors import ConfigurationError, PayloadError
 from cuhlm.messages import Array, Payload
-from cuhlm.theory.truncation import reconstruct, top_k
+from cuhlm.theory.truncation import TruncatedLaw, top_k
 
 CODEC = FixedWidthCodec()
 
@@ -27,10 +27,14 @@ def encoded(probs: Array, k: int, b_prob: int = 8) -> Payload:
     return FixedWidthCodec(b_prob).encode(indices, kept, probs.size)
 
 
+def decoded(payload: Payload, vocab_size: int) -> Array:
+    return CODEC.decode(payload, vocab_size).rebuilt()
+
+
 def distance(probs: Array, k: int, b_prob: int = 8) -> float:
     """Σ|x̂ decoded − x̂ exact|."""
-    exact = reconstruct(*top_k(probs, k), probs.size)
-    return float(np.abs(CODEC.decode(encoded(probs, k, b_prob), probs.size) - exact).sum(dtype=np.float64))
+    exact = TruncatedLaw(*top_k(probs, k), probs.size).rebuilt()
+    return float(np.abs(decoded(encoded(probs, k, b_prob), probs.size) - exact).sum(dtype=np.float64))
 
 
 @pytest.mark.parametrize(("k", "bits", "data_bytes"), [(32_000, 736_000, 92_000), (30, 690, 87)])
@@ -52,6 +56,21 @@ def test_the_layout_is_indices_then_codes_most_significant_bit_first() -> None:
     assert payload.data == bytes([0b10101011, 0b11111100, 0b00000000])
 
 
+@pytest.mark.parametrize("vocab_size", [2, 200, 256, 257, 49_152, 65_536, 151_936])
+@pytest.mark.parametrize("b_prob", [4, 8, 12, 16])
+def test_whole_bytes_are_laid_out_as_every_other_width_is(vocab_size: int, b_prob: int) -> None:
+    probs, k, width = random_law(vocab_size, 2, 4.0), min(50, vocab_size), index_width(vocab_size)
+    indices, kept = top_k(probs, k)
+    codes = quantise(kept.astype(np.float64), LEVELS[b_prob])
+    text = "".join(f"{index:0{width}b}" for index in indices) + "".join(f"{code:0{b_prob}b}" for code in codes)
+    payload = encoded(probs, k, b_prob)
+    assert payload.data == int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8))
+    law = CODEC.decode(payload, vocab_size)
+    assert law.indices.tolist() == indices.tolist()
+    if k < vocab_size:
+        assert law.kept.tolist() == LEVELS[b_prob][codes].tolist()
+
+
 @settings(deadline=None)
 @given(st.data())
 def test_a_law_comes_back_as_near_as_the_levels_allow(data: st.DataObject) -> None:
@@ -61,7 +80,7 @@ def test_a_law_comes_back_as_near_as_the_levels_allow(data: st.DataObject) -> No
     b_prob = data.draw(st.integers(4, 16))
     indices, kept = top_k(probs, k)
     gaps = np.append(np.diff(LEVELS[b_prob]), 0)[np.searchsorted(LEVELS[b_prob], kept, side="right") - 1]
-    law = CODEC.decode(encoded(probs, k, b_prob), vocab_size)
+    law = decoded(encoded(probs, k, b_prob), vocab_size)
     assert law.dtype == np.float32
     assert abs(law.sum(dtype=np.float64) - 1) < 1e-5
     assert np.all(np.diff(law[indices]) <= 0)
@@ -80,16 +99,17 @@ def test_a_one_hot_law_survives_at_every_width(vocab_size: int, seed: int, b_pro
     probs = np.zeros(vocab_size, np.float32)
     probs[noise.integers(vocab_size)] = 1
     k = int(noise.integers(1, vocab_size + 1))
-    assert np.array_equal(CODEC.decode(encoded(probs, k, b_prob), vocab_size), probs)
+    assert np.array_equal(decoded(encoded(probs, k, b_prob), vocab_size), probs)
 
 
 @settings(deadline=None, max_examples=50)
 @given(vocab_size=st.integers(3, 2000), seed=st.integers(0, 2**32), spread=st.floats(0, 8))
 def test_sending_all_entries_but_one_is_nearly_sending_all(vocab_size: int, seed: int, spread: float) -> None:
     probs = random_law(vocab_size, seed, spread)
-    most, whole = (CODEC.decode(encoded(probs, k), vocab_size) for k in (vocab_size - 1, vocab_size))
-    # The sum that is missing goes to one entry, or to all in proportion: twice the widest gap between levels.
-    assert np.abs(most - whole).sum() <= 2 * 3 / 255 + 1e-5
+    most, whole = (decoded(encoded(probs, k), vocab_size) for k in (vocab_size - 1, vocab_size))
+    # The sum that is missing goes to one entry, or to all in proportion: twice the widest gap between levels; and
+    # entries may be rounded otherwise where one more takes part (worst seen: 2.03 gaps in all).
+    assert np.abs(most - whole).sum() <= 3 * 3 / 255
 
 
 @pytest.mark.parametrize("spread", [0.5, 3.75])
@@ -104,9 +124,9 @@ def test_more_bits_bring_the_law_nearer(k: int, spread: float) -> None:
 def test_the_law_does_not_depend_on_the_order_in_which_entries_are_sent() -> None:
     # Sums of levels are exact, so processors that add in another order decode the same bits.
     probs = random_law(5000, 1, 4.0)
-    law = CODEC.decode(encoded(probs, 3000), 5000)
+    law = decoded(encoded(probs, 3000), 5000)
     for seed in range(20):
-        assert law.tobytes() == CODEC.decode(shuffled(encoded(probs, 3000), 5000, seed), 5000).tobytes()
+        assert law.tobytes() == decoded(shuffled(encoded(probs, 3000), 5000, seed), 5000).tobytes()
 
 
 def shuffled(payload: Payload, vocab_size: int, seed: int) -> Payload:
@@ -135,6 +155,7 @@ ONE = payload_of([(3, 255)])
     [
         (payload_of([(10, 200)]), "index 10 is outside the vocabulary; expected 0 to 9"),
         (payload_of([(4, 100), (4, 100)]), "index 4 is sent more than once"),
+        (payload_of([(4, 100), (7, 90), (4, 80)]), "index 4 is sent more than once"),
         (replace(ONE, k=0), "k = 0; expected 1 to 10"),
         (replace(ONE, k=11), "k = 11; expected 1 to 10"),
         (replace(ONE, data=ONE.data[:-1]), "1 bytes; expected 2 for k = 1"),
@@ -155,7 +176,7 @@ def test_a_malformed_payload_is_refused_with_what_is_wrong(payload: Payload, com
 @given(data=st.binary(max_size=80), k=st.integers(-2, 40), b_prob=st.integers(0, 20), vocab_size=st.integers(1, 40))
 def test_any_bytes_give_a_law_or_a_refusal(data: bytes, k: int, b_prob: int, vocab_size: int) -> None:
     try:
-        law = CODEC.decode(Payload(data, k, b_prob, 0), vocab_size)
+        law = decoded(Payload(data, k, b_prob, 0), vocab_size)
     except PayloadError:
         return
     assert np.all(law >= 0)
@@ -166,26 +187,3 @@ def test_any_bytes_give_a_law_or_a_refusal(data: bytes, k: int, b_prob: int, voc
 def test_an_unsupported_width_is_refused(b_prob: int) -> None:
     with pytest.raises(ConfigurationError, match=f"b_prob is {b_prob}; expected 4 to 16"):
         FixedWidthCodec(b_prob)
-
-
-@pytest.mark.parametrize(
-    ("ids", "probs", "complaint"),
-    [
-        ([], [], "expected .k,. twice, k from 1 to 10"),
-        ([0, 1], [0.5], "expected .k,. twice"),
-        (list(range(11)), [0.05] * 11, "expected .k,. twice"),
-        ([0, 10], [0.5, 0.4], "index 10 is outside the vocabulary"),
-        ([-1, 0], [0.5, 0.4], "index -1 is negative"),
-        ([7, 7], [0.5, 0.4], "index 7 is sent more than once"),
-        ([0, 1], [0.4, 0.5], "falling order"),
-        ([0, 1], [0.4, float("nan")], "falling order"),
-        ([0, 1], [float("nan"), 0.4], "falling order"),
-        ([0, 1], [1.5, 0.4], "numbers from 0 to 1"),
-        ([0, 1], [0.5, -0.1], "numbers from 0 to 1"),
-        ([0, 1], [0.75, 0.75], "sum to 1.5"),
-        (list(range(10)), [0.0] * 10, "whole vocabulary sum to 0.000000; expected 1"),
-    ],
-)
-def test_entries_that_are_no_truncated_law_are_refused(ids: list[int], probs: list[float], complaint: str) -> None:
-    with pytest.raises(PayloadError, match=complaint):
-        CODEC.encode(np.array(ids, np.intp), np.array(probs, np.float32), 10)

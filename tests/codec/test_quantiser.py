@@ -64,6 +64,39 @@ def test_the_mass_is_missed_by_less_than_what_could_still_go_up(size: int, seed:
     assert -1e-12 <= missing < max(narrowest, 1e-12)
 
 
+def one_at_a_time(kept: list[float], table: list[float]) -> list[int]:
+    """The rule in plain words: nearest to a tie first, each that fits; the narrowest where it is still too much."""
+    below = [max(code for code, level in enumerate(table) if level <= value) for value in kept]
+    gap = [table[min(code + 1, len(table) - 1)] - table[code] for code in below]
+    rest = [value - table[code] for value, code in zip(kept, below, strict=True)]
+    up = {entry for entry in range(len(kept)) if rest[entry] > gap[entry] / 2}
+    excess = sum(table[code] for code in below) + sum(gap[entry] for entry in up) - min(1.0, sum(kept))
+    by_tie = sorted((entry for entry in range(len(kept)) if gap[entry]), key=lambda e: abs(rest[e] / gap[e] - 0.5))
+    if excess > 0:
+        for entry in [entry for entry in by_tie if entry in up]:
+            if gap[entry] <= excess:
+                up.remove(entry)
+                excess -= gap[entry]
+        for entry in sorted(up, key=lambda entry: gap[entry]):
+            if excess > 0:
+                up.remove(entry)
+                excess -= gap[entry]
+    for entry in [entry for entry in by_tie if entry not in up and rest[entry] > 0]:
+        if gap[entry] <= -excess:
+            up.add(entry)
+            excess += gap[entry]
+    return sorted((code + (entry in up) for entry, code in enumerate(below)), reverse=True)
+
+
+@settings(deadline=None, max_examples=300)
+@given(raw=st.lists(st.floats(0, 1, width=32), min_size=1, max_size=12), b_prob=st.sampled_from([4, 8]))
+def test_codes_are_those_of_the_rule_taken_one_entry_at_a_time(raw: list[float], b_prob: int) -> None:
+    table = LEVELS[b_prob]
+    ordered = np.sort(raw)[::-1]
+    kept = (ordered / max(1.0, ordered.sum())).astype(np.float32).astype(np.float64)
+    assert quantise(kept, table).tolist() == one_at_a_time(kept.tolist(), table.tolist())
+
+
 def test_nearest_rounding_alone_would_gain_or_lose_mass() -> None:
     table = LEVELS[8]
     kept = np.full(3000, 1 / 3000)

@@ -1,6 +1,7 @@
 """Every codec keeps the contract of `cuhlm.testing.check_codec`, and the contract notices one that does not."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from cuhlm.codec.base import Codec
 from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.messages import Array, Payload
 from cuhlm.testing.check_codec import CODEC_CHECKS, CodecCheck, check_codec
-from cuhlm.theory.truncation import Indices
+from cuhlm.theory.truncation import Indices, TruncatedLaw
 
 
 @pytest.mark.parametrize("b_prob", [8, 12, 16])
@@ -19,13 +20,26 @@ def test_the_fixed_width_code_keeps_the_contract(check: CodecCheck, b_prob: int)
 
 
 class _Untidy(FixedWidthCodec):
-    def decode(self, payload: Payload, vocab_size: int) -> Array:
-        return (super().decode(payload, vocab_size) * np.float32(0.999)).astype(np.float32)
+    def decode(self, payload: Payload, vocab_size: int) -> TruncatedLaw:
+        law = super().decode(payload, vocab_size)
+        return replace(law, kept=law.kept - np.float32(0.001))
 
 
 class _Blurs(FixedWidthCodec):
-    def decode(self, payload: Payload, vocab_size: int) -> Array:
-        return (super().decode(payload, vocab_size) + np.float32(1)) / np.float32(1 + vocab_size)
+    def decode(self, payload: Payload, vocab_size: int) -> TruncatedLaw:
+        law = super().decode(payload, vocab_size)
+        return replace(law, kept=(law.kept + np.float32(1)) / np.float32(1 + vocab_size))
+
+
+class _AnswersDifferently(TruncatedLaw):
+    def probability(self, token: int) -> float:
+        return super().probability((token + 1) % self.vocab_size)
+
+
+class _Hasty(FixedWidthCodec):
+    def decode(self, payload: Payload, vocab_size: int) -> TruncatedLaw:
+        law = super().decode(payload, vocab_size)
+        return _AnswersDifferently(law.indices, law.kept, law.vocab_size)
 
 
 class _ForgetsEntries(FixedWidthCodec):
@@ -45,13 +59,13 @@ class _Turns(FixedWidthCodec):
 
 
 class _TrustsEveryone(FixedWidthCodec):
-    def decode(self, payload: Payload, vocab_size: int) -> Array:
+    def decode(self, payload: Payload, vocab_size: int) -> TruncatedLaw:
         if len(payload.data) > (payload.bits + 7) // 8:
             payload = Payload(payload.data[:-1], payload.k, payload.b_prob, payload.bits)
         return super().decode(payload, vocab_size)
 
 
-@pytest.mark.parametrize("broken", [_Untidy, _Blurs, _ForgetsEntries, _LosesMass, _Turns, _TrustsEveryone])
+@pytest.mark.parametrize("broken", [_Untidy, _Blurs, _Hasty, _ForgetsEntries, _LosesMass, _Turns, _TrustsEveryone])
 def test_the_contract_notices(broken: Callable[[], Codec]) -> None:
     with pytest.raises(AssertionError, match="not so: "):
         check_codec(broken)

@@ -49,12 +49,12 @@ def test_one_token_goes_from_the_draft_model_to_the_targets_verdict_and_back(
     drafting.prefill(prompt)
     proposal = drafting.propose(prompt, watch)
     assert proposal.position == len(prompt)
-    assert proposal.logits.shape == proposal.law.shape == (vocab_size,)
+    assert proposal.row.logits.shape == proposal.law.shape == (vocab_size,)
     assert proposal.law[proposal.token] > 0
 
     # → gate: u, and the decision to ask
     gate = make_gate(settings, seed)
-    u = gate.uncertainty(proposal.logits, proposal.token, proposal.position)
+    u = gate.uncertainty(proposal.row, proposal.token, proposal.position)
     assert u is not None
     assert 0 < u <= 1
     assert not gate.keeps(u, proposal.position)
@@ -85,7 +85,7 @@ def test_one_token_goes_from_the_draft_model_to_the_targets_verdict_and_back(
     assert work == Work(keep=len(prompt) - 1, tokens=prompt[-1:], rows=1)
     logits = target.append(work.tokens, work.rows)
     verdict = session.judge(received, logits)
-    rebuilt = codec.decode(received.payloads[0], vocab_size)
+    rebuilt = codec.decode(received.payloads[0], vocab_size).rebuilt()
     y = distribution(logits[0], sampling)
     indices, kept = top_k(proposal.law, offer.k)
     assert np.abs(rebuilt[indices] - kept).sum() < 0.03

@@ -68,7 +68,7 @@ def test_a_verified_token_is_no_further_from_the_target_than_what_was_reported_i
 ) -> None:
     # Verification with x̂ maps drafts to tokens, and x̂ to y. No map brings two laws further apart.
     codec = FixedWidthCodec(b_prob)
-    reported = codec.decode(codec.encode(*top_k(X, k), VOCAB), VOCAB)
+    reported = codec.decode(codec.encode(*top_k(X, k), VOCAB), VOCAB).rebuilt()
     offline = law(settings("cu-hlm-offline", threshold=-1, k=k, b_prob=b_prob))
     assert total_variation(offline, Y) <= total_variation(X, reported) + 1e-6
     if k == VOCAB:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cuhlm.errors import ModelError
 from cuhlm.messages import Sampling
-from cuhlm.theory.distributions import distribution, softmax
+from cuhlm.theory.distributions import LogitRow, distribution, law_of, softmax
 
 logit_rows = st.lists(st.floats(-60, 60, width=32), min_size=2, max_size=30).map(lambda z: np.array(z, np.float32))
 samplings = st.builds(
@@ -83,6 +83,13 @@ def test_batches_hold_the_same_rows_as_single_calls():
             np.testing.assert_array_equal(batch[index], distribution(logits[index], sampling))
 
 
+@given(logit_rows, samplings)
+def test_a_row_has_the_law_of_its_logits_to_the_bit(logits, sampling):
+    row = LogitRow.of(logits)
+    assert law_of(row, sampling).tobytes() == distribution(logits, sampling).tobytes()
+    assert row.gap(0) == float(logits.max()) - float(logits[0])
+
+
 def test_logits_are_left_as_they_are():
     logits = np.arange(50, dtype=np.float32)
     for sampling in (Sampling(), Sampling(temperature=0), Sampling(2, 5, 0.9, 0.1)):
@@ -111,3 +118,5 @@ def test_large_vocabularies_sum_to_one():
 def test_logits_that_make_no_distribution_are_refused(broken, temperature):
     with pytest.raises(ModelError, match="make no distribution"):
         distribution(np.array([[0, 1, 2], broken], np.float32), Sampling(temperature=temperature))
+    with pytest.raises(ModelError, match="make no distribution"):
+        LogitRow.of(np.array(broken, np.float32))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cuhlm.theory.quality import agreement, gated_law, kl_divergence, negative_log_likelihood, total_variation
-from cuhlm.theory.truncation import reconstruct, top_k
+from cuhlm.theory.truncation import TruncatedLaw, top_k
 from cuhlm.theory.verification import verified_law
 
 size = 5
@@ -58,7 +58,7 @@ def test_skipping_all_is_the_draft_and_skipping_none_of_a_redrawn_draft_is_the_t
 def test_a_gated_law_is_the_sum_over_drafts(x, y, skips, first, k_first, k_second):
     first = first & ~skips
     second = ~skips & ~first
-    reported = [reconstruct(*top_k(x, k), size) for k in (k_first, k_second)]
+    reported = [TruncatedLaw(*top_k(x, k), size).rebuilt() for k in (k_first, k_second)]
     expected = np.zeros(size)
     for token in range(size):
         only = np.where(np.arange(size) == token, x, 0)

@@ -10,13 +10,13 @@ from cuhlm.messages import Sampling
 from cuhlm.theory.distributions import distribution
 from cuhlm.theory.truncation import (
     MeanBound,
+    TruncatedLaw,
     denominator_online,
     denominators_online,
     distortion_by_k,
     offline_k,
-    online_k,
+    online_top,
     payload_bits,
-    reconstruct,
     residual_mass,
     smallest_k,
     top_k,
@@ -44,7 +44,9 @@ laws = st.one_of(
 def brute_force(law):
     """D(k) from the definition: rebuild x̂ for every k and compare."""
     x = law.astype(np.float64)
-    return np.array([np.abs(x - reconstruct(*top_k(law, k), law.size)).sum() for k in range(1, law.size + 1)])
+    return np.array(
+        [np.abs(x - TruncatedLaw(*top_k(law, k), law.size).rebuilt()).sum() for k in range(1, law.size + 1)]
+    )
 
 
 def test_payload_bits_are_the_papers():
@@ -83,7 +85,7 @@ def test_a_k_outside_the_vocabulary_is_refused(k):
 def test_the_rebuilt_law_keeps_what_was_sent_and_levels_the_rest(law, data):
     k = data.draw(st.integers(1, law.size))
     indices, kept = top_k(law, k)
-    rebuilt = reconstruct(indices, kept, law.size)
+    rebuilt = TruncatedLaw(indices, kept, law.size).rebuilt()
     assert rebuilt.dtype == np.float32
     np.testing.assert_array_equal(rebuilt[indices], kept)
     rest = np.delete(rebuilt, indices)
@@ -92,6 +94,7 @@ def test_the_rebuilt_law_keeps_what_was_sent_and_levels_the_rest(law, data):
     assert rebuilt.sum(dtype=np.float64) == pytest.approx(1, abs=SLACK)
 
 
+@settings(deadline=None)
 @given(laws)
 def test_distortions_agree_with_brute_force_and_never_rise(law):
     distortion = distortion_by_k(law)
@@ -105,10 +108,39 @@ def test_distortions_agree_with_brute_force_and_never_rise(law):
 def test_the_online_k_is_the_first_that_meets_the_budget(law, x_d, beta_hat, vartheta):
     budget = vartheta * denominator_online(x_d, beta_hat)
     distortion = brute_force(law)
-    for k in (online_k(law, x_d, beta_hat, vartheta), min(law.size, smallest_k(distortion_by_k(law), budget))):
+    for k in (
+        online_top(law, x_d, beta_hat, vartheta)[0].size,
+        min(law.size, smallest_k(distortion_by_k(law), budget)),
+    ):
         assert 1 <= k <= law.size
         assert distortion[k - 1] <= budget + SLACK
         assert k == 1 or distortion[k - 2] > budget - SLACK
+
+
+@given(laws, st.data())
+def test_one_token_of_a_truncated_law_has_the_bits_it_has_in_the_whole(law, data):
+    k = data.draw(st.integers(1, law.size))
+    truncated = TruncatedLaw(*top_k(law, k), law.size)
+    assert [truncated.probability(token) for token in range(law.size)] == truncated.rebuilt().tolist()
+
+
+@settings(max_examples=300)
+@given(laws, st.floats(0, 1), st.floats(0, 1), st.floats(0, 3))
+def test_one_selection_finds_the_entries_that_a_second_one_over_the_vocabulary_would(law, x_d, beta_hat, vartheta):
+    indices, kept = online_top(law, x_d, beta_hat, vartheta)
+    again, same = top_k(law, indices.size)
+    assert indices.tolist() == again.tolist()
+    np.testing.assert_array_equal(kept, same)
+
+
+@pytest.mark.parametrize("spread", [0.5, 3.75, 8])
+@pytest.mark.parametrize("vartheta", [0.0, 0.001, 0.1, 2.0])
+def test_one_selection_is_enough_in_large_vocabularies_with_ties(spread, vartheta):
+    law = distribution(np.random.default_rng(5).normal(0, spread, 49_152).astype(np.float32).round(1), Sampling())
+    indices, kept = online_top(law, 0.2, 0.4, vartheta)
+    again, same = top_k(law, indices.size)
+    np.testing.assert_array_equal(indices, again)
+    np.testing.assert_array_equal(kept, same)
 
 
 @pytest.mark.parametrize("spread", [0, 0.5, 2, 3.75, 8, 50])
@@ -119,7 +151,7 @@ def test_both_ways_to_the_online_k_agree_on_large_vocabularies(spread, sampling)
     distortion = distortion_by_k(law)
     for x_d, beta_hat, vartheta in ((0.0, 1.0, 0.1), (0.9, 0.1, 0.1), (0.3, 0.5, 0.001), (0.3, 0.5, 1.9)):
         budget = vartheta * denominator_online(x_d, beta_hat)
-        k = online_k(law, x_d, beta_hat, vartheta)
+        k = online_top(law, x_d, beta_hat, vartheta)[0].size
         assert distortion[k - 1] <= budget + SLACK
         assert k == 1 or distortion[k - 2] > budget - SLACK
 
@@ -129,7 +161,7 @@ def test_uniform_and_one_hot_laws_need_one_entry(size):
     one_hot = np.zeros(size, np.float32)
     one_hot[size // 2] = 1
     for law in (np.full(size, 1 / size, np.float32), one_hot):
-        assert online_k(law, float(law.max()), 0.5) == 1
+        assert online_top(law, float(law.max()), 0.5)[0].size == 1
         assert smallest_k(distortion_by_k(law), 1e-6) == 1
 
 

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cuhlm.errors import ConfigurationError
+from cuhlm.theory.distributions import LogitRow
 from cuhlm.theory.randomness import Purpose, uniforms
 from cuhlm.theory.uncertainty import (
     Measure,
@@ -16,7 +17,7 @@ from cuhlm.theory.uncertainty import (
     sampled_disagreement,
 )
 
-BOUND = 1e-4  # what the histogram may cost, see theory/partition.py
+BOUND = 1e-4  # what the histogram may cost, see theory/softmax_sums.py
 
 # A few levels, each repeated many times, are the histogram's hardest inputs: nothing averages out within a bin.
 levels = st.lists(st.tuples(st.floats(-50, 50, width=32), st.integers(1, 40_000)), min_size=1, max_size=5).map(
@@ -40,7 +41,7 @@ def naive(logits, token, temperatures):
 def test_the_closed_form_is_within_its_bound_of_the_plain_formula(logits, theta, data):
     temperatures = bin_midpoints(*theta)
     token = data.draw(st.sampled_from([int(logits.argmax()), int(logits.argmin()), logits.size // 2]))
-    u = expected_disagreement(logits, token, temperatures=temperatures)
+    u = expected_disagreement(LogitRow.of(logits), token, temperatures=temperatures)
     assert 0 <= u <= 1
     assert u == pytest.approx(naive(logits, token, temperatures), abs=BOUND)
 
@@ -52,7 +53,7 @@ def test_the_bound_holds_where_a_bins_entries_all_lie_at_one_place_of_it(share, 
     width = 0.45 / 32
     logits = np.full(151_936, -(np.floor(gap / width) + share) * width, np.float32)
     logits[7] = 0
-    assert expected_disagreement(logits, 7, temperatures=temperatures) == pytest.approx(
+    assert expected_disagreement(LogitRow.of(logits), 7, temperatures=temperatures) == pytest.approx(
         naive(logits, 7, temperatures), abs=BOUND
     )
 
@@ -60,12 +61,12 @@ def test_the_bound_holds_where_a_bins_entries_all_lie_at_one_place_of_it(share, 
 def test_excluded_tokens_do_not_count():
     logits = np.array([1, 0, -np.inf, -np.inf], np.float32)
     temperatures = bin_midpoints()
-    assert expected_disagreement(logits, 0, temperatures=temperatures) == pytest.approx(
+    assert expected_disagreement(LogitRow.of(logits), 0, temperatures=temperatures) == pytest.approx(
         naive(logits[:2], 0, temperatures), abs=BOUND
     )
-    assert expected_disagreement(logits, 2, temperatures=temperatures) == 1
-    assert 0 < entropy(logits) < 1
-    assert max_probability(logits) < 1
+    assert expected_disagreement(LogitRow.of(logits), 2, temperatures=temperatures) == 1
+    assert 0 < entropy(LogitRow.of(logits)) < 1
+    assert max_probability(LogitRow.of(logits)) < 1
 
 
 def test_all_tokens_at_once_agree_with_one_at_a_time():
@@ -74,7 +75,9 @@ def test_all_tokens_at_once_agree_with_one_at_a_time():
     every = expected_disagreements(logits, temperatures)
     assert every.dtype == np.float32
     for token in (int(logits.argmax()), 0, 1, 2999):
-        assert every[token] == pytest.approx(expected_disagreement(logits, token, temperatures=temperatures), abs=BOUND)
+        assert every[token] == pytest.approx(
+            expected_disagreement(LogitRow.of(logits), token, temperatures=temperatures), abs=BOUND
+        )
 
 
 def test_midpoints_are_those_of_equal_bins():
@@ -89,7 +92,8 @@ def test_the_mean_of_the_sampled_estimator_is_the_closed_form():
     logits = np.random.default_rng(2).normal(0, 3, 300).astype(np.float32)
     token, other = np.argsort(logits)[-1], np.argsort(logits)[-2]
     estimates = [
-        sampled_disagreement(logits, int(token), uniforms=uniforms(3, t, Purpose.UNCERTAINTY, 40)) for t in range(4000)
+        sampled_disagreement(LogitRow.of(logits), int(token), uniforms=uniforms(3, t, Purpose.UNCERTAINTY, 40))
+        for t in range(4000)
     ]
     limit = 4 * np.std(estimates) / np.sqrt(len(estimates))
     assert limit < 0.0076
@@ -100,7 +104,7 @@ def test_the_mean_of_the_sampled_estimator_is_the_closed_form():
 
 def test_the_sampled_estimator_counts_in_steps_of_one_over_m():
     logits = np.array([1, 0.5, 0], np.float32)
-    u = sampled_disagreement(logits, 0, uniforms=uniforms(1, 1, Purpose.UNCERTAINTY, 10), perturbations=5)
+    u = sampled_disagreement(LogitRow.of(logits), 0, uniforms=uniforms(1, 1, Purpose.UNCERTAINTY, 10), perturbations=5)
     assert u * 5 == pytest.approx(round(u * 5))
 
 
@@ -108,8 +112,8 @@ def test_a_certain_model_has_no_uncertainty_and_an_ignorant_one_all_of_it():
     certain, ignorant = np.full(1000, -200, np.float32), np.zeros(1000, np.float32)
     certain[3] = 200
     for measure in (entropy, margin, max_probability):
-        assert measure(certain) == pytest.approx(0, abs=1e-6)
-        assert measure(ignorant) == pytest.approx(1, abs=1e-6)
+        assert measure(LogitRow.of(certain)) == pytest.approx(0, abs=1e-6)
+        assert measure(LogitRow.of(ignorant)) == pytest.approx(1, abs=1e-6)
 
 
 @given(st.lists(st.floats(-30, 30, width=32), min_size=2, max_size=40))
@@ -118,9 +122,9 @@ def test_the_other_measures_agree_with_their_definitions(values):
     weights = np.exp(logits.astype(np.float64) - logits.max())
     probs = np.sort(weights / weights.sum())[::-1]
     nats = -np.sum(probs * np.log(np.maximum(probs, 1e-300)))
-    assert entropy(logits) == pytest.approx(nats / np.log(probs.size), abs=1e-5)
-    assert margin(logits) == pytest.approx(1 - (probs[0] - probs[1]), abs=1e-5)
-    assert max_probability(logits) == pytest.approx((1 - probs[0]) / (1 - 1 / probs.size), abs=1e-5)
+    assert entropy(LogitRow.of(logits)) == pytest.approx(nats / np.log(probs.size), abs=1e-5)
+    assert margin(LogitRow.of(logits)) == pytest.approx(1 - (probs[0] - probs[1]), abs=1e-5)
+    assert max_probability(LogitRow.of(logits)) == pytest.approx((1 - probs[0]) / (1 - 1 / probs.size), abs=1e-5)
 
 
 def test_measures_have_the_names_a_profile_may_hold():
@@ -136,8 +140,8 @@ def test_empty_temperature_ranges_are_refused(wrong):
 def test_too_few_uniforms_and_temperatures_of_zero_are_refused():
     logits = np.zeros(4, np.float32)
     with pytest.raises(ConfigurationError, match="2·M = 40"):
-        sampled_disagreement(logits, 0, uniforms=np.full(20, 0.5))
+        sampled_disagreement(LogitRow.of(logits), 0, uniforms=np.full(20, 0.5))
     with pytest.raises(ConfigurationError, match="a temperature is 0"):
-        expected_disagreement(logits, 0, temperatures=np.array([0.0, 1.0]))
+        expected_disagreement(LogitRow.of(logits), 0, temperatures=np.array([0.0, 1.0]))
     with pytest.raises(ConfigurationError, match="fewer than 1048576"):
-        expected_disagreement(np.zeros(2**20, np.float32), 0, temperatures=np.ones(1))
+        expected_disagreement(LogitRow.of(np.zeros(2**20, np.float32)), 0, temperatures=np.ones(1))

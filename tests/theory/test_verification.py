@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuhlm.theory.truncation import reconstruct, top_k
-from cuhlm.theory.verification import draw, judge, rejection, residual, sample, verified_law
+from cuhlm.theory.truncation import TruncatedLaw, top_k
+from cuhlm.theory.verification import accepts, draw, rejection, replacement, residual, sample, verified_law
 
 
 def normalised(weights):
@@ -49,22 +49,23 @@ def test_draws_follow_the_law_over_many_blocks():
     assert [sample(law, u) for u in middles] == list(range(5000))
 
 
-@given(laws, laws, st.integers(0, size - 1), st.floats(1e-9, 1 - 1e-9), st.floats(0, 1 - 1e-9))
-def test_a_judgement_accepts_by_the_ratio_and_replaces_by_what_the_target_has_more_of(q, y, token, accept, other):
-    judgement = judge(q, y, token, accept, other)
-    assert judgement.beta == rejection(float(q[token]), float(y[token]))
-    assert judgement.accepted == (accept * float(q[token]) < float(y[token]))
-    if judgement.accepted:
-        assert judgement.token == token
-    elif not np.array_equal(q, y):
-        assert y[judgement.token] > q[judgement.token]
+@given(laws, laws, st.floats(0, 1 - 1e-9))
+def test_a_draft_is_replaced_by_what_the_target_has_more_of(q, y, uniform):
+    token = replacement(q, y, uniform)
+    assert y[token] > q[token] or np.array_equal(q, y)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(1e-9, 1 - 1e-9))
+def test_a_draft_stands_by_the_ratio_of_wanted_to_believed(believed, wanted, uniform):
+    assert accepts(believed, wanted, uniform) == (uniform * believed < wanted)
+    assert accepts(believed, wanted, uniform) or rejection(believed, wanted) > 0
 
 
 def test_a_draft_the_target_would_never_say_is_always_rejected():
     q, y = np.array([0.5, 0.5, 0], np.float32), np.array([0, 0.5, 0.5], np.float32)
-    assert not judge(q, y, 0, 1e-300, 0.5).accepted
-    assert judge(q, y, 0, 1e-300, 0.5).token == 2
-    assert judge(q, y, 2, 0.999, 0.5).accepted  # whatever the reported law says of it
+    assert not accepts(0.5, 0.0, 1e-300)
+    assert replacement(q, y, 0.5) == 2
+    assert accepts(0.0, 0.5, 0.999)  # whatever the reported law says of it
 
 
 def test_nothing_left_over_falls_back_to_the_target():
@@ -80,13 +81,13 @@ def test_a_law_reported_truly_comes_out_as_the_target(x, y):
 
 @given(laws, laws, st.integers(1, size))
 def test_a_draft_drawn_from_the_rebuilt_law_comes_out_as_the_target_for_every_k(x, y, k):
-    rebuilt = reconstruct(*top_k(x, k), size)
+    rebuilt = TruncatedLaw(*top_k(x, k), size).rebuilt()
     np.testing.assert_allclose(verified_law(rebuilt, rebuilt, y), y, atol=1e-6)
 
 
 @given(laws, laws, st.integers(1, size))
 def test_truncation_without_redrawing_costs_no_more_than_the_distance_of_the_rebuilt_law(x, y, k):
-    rebuilt = reconstruct(*top_k(x, k), size)
+    rebuilt = TruncatedLaw(*top_k(x, k), size).rebuilt()
     error = 0.5 * np.abs(verified_law(x, rebuilt, y) - y).sum()
     assert error <= 0.5 * np.abs(x.astype(np.float64) - rebuilt).sum() + 1e-6
 
@@ -97,7 +98,7 @@ def test_reporting_another_law_changes_what_comes_out():
 
 
 @given(laws, laws, laws)
-def test_the_exact_law_is_the_sum_over_drafts_of_what_judge_does(x, q, y):
+def test_the_exact_law_is_the_sum_over_drafts_of_what_verification_does(x, q, y):
     expected = np.zeros(size)
     rest = np.maximum(0, y.astype(np.float64) - q)
     rest = rest / rest.sum() if rest.sum() > 1e-6 else y / y.sum()

@@ -1,5 +1,7 @@
 """The verifier's session: block in, verdict out, no I/O."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,10 @@ from cuhlm.errors import ProtocolError
 from cuhlm.messages import Block, Opening, Payload, Sampling, Verdict
 from cuhlm.testing import ToyEngine
 from cuhlm.theory.distributions import distribution
+from cuhlm.theory.randomness import Purpose, uniform
+from cuhlm.theory.rejection import rejection_probability
 from cuhlm.theory.truncation import top_k
+from cuhlm.theory.verification import residual, sample
 from cuhlm.verifier.session import Session, Work
 
 VOCAB = 12
@@ -54,6 +59,24 @@ def test_an_accepted_draft_continues_the_history_and_a_rejected_one_is_replaced(
         accepted, replaced = accepted + verdict.accepted, replaced + 1 - verdict.accepted
     assert accepted
     assert replaced
+
+
+@pytest.mark.parametrize("k", [1, 3, VOCAB])
+def test_a_verdict_is_that_of_the_rule_with_the_whole_law_rebuilt_and_all_noise_drawn(k: int) -> None:
+    fates = set()
+    for last, token in product(range(VOCAB), repeat=2):
+        history = [1, 2, last]
+        indices, kept = top_k(distribution(DRAFT.logits(history), Sampling()), k)
+        sent = CODEC.encode(indices, kept, VOCAB)
+        verdict = judge(session(prompt=(1, 2, last)), Block(3, (), (token,), (sent,)), history)
+        x, y = CODEC.decode(sent, VOCAB).rebuilt(), distribution(TARGET.logits(history), Sampling())
+        accept, other = uniform(9, 3, Purpose.ACCEPT), uniform(9, 3, Purpose.RESIDUAL)
+        stands = accept * float(x[token]) < float(y[token])
+        expected = None if stands else sample(residual(y, x), other)
+        assert (verdict.accepted, verdict.token) == (int(stands), expected)
+        assert verdict.betas == (rejection_probability(x, y, token),)
+        fates.add(stands)
+    assert fates == {True, False}
 
 
 def test_several_drafts_stand_up_to_the_first_rejected_one() -> None:

@@ -60,43 +60,44 @@ def quantise(kept: Floats, table: Floats) -> Codes:
     Returns:
         shape (k,), int64.
     """
-    below = np.searchsorted(table, kept, side="right") - 1
-    above = np.minimum(below + 1, table.size - 1)
-    low = table[below]
-    gap, rest = table[above] - low, kept - low
+    below = table.searchsorted(kept, side="right") - 1
+    low = table.take(below)
+    gap, rest = table.take(below + 1, mode="clip") - low, kept - low
     up = rest > gap / 2
-    excess = float(low.sum() + gap[up].sum()) - min(1.0, float(kept.sum()))
+    excess = float(low.sum()) + float(gap.sum(where=up)) - min(1.0, float(kept.sum()))
     if excess > 0:
         excess = _turned(up, up.copy(), gap, rest, excess)
         excess = _lowered(up, gap, excess)
     _turned(up, ~up & (rest > 0), gap, rest, -excess)
-    codes = np.where(up, above, below)
+    codes: Codes = below + up
     codes[::-1].sort()  # of entries between the same two levels the largest go up: each code still encloses its entry
     return codes
 
 
 def _turned(up: Mask, candidates: Mask, gap: Floats, rest: Floats, amount: float) -> float:
     """Turn `candidates` around in `up`, as many as fit into `amount`, nearest to a tie first; what is left of it."""
+    fitting = (candidates & (gap <= amount)).nonzero()[0]
+    if fitting.size > 1:
+        fitting = fitting.take(np.abs(rest.take(fitting) / gap.take(fitting) - 0.5).argsort(kind="stable"))
     for _ in range(_MAX_PASSES):
-        fitting = np.flatnonzero(candidates & (gap <= amount))
         if fitting.size == 0:
             break
-        order = fitting[np.argsort(np.abs(rest[fitting] / gap[fitting] - 0.5), kind="stable")]
-        moved = np.cumsum(gap[order])
-        count = int(np.searchsorted(moved, amount, side="right"))
-        up[order[:count]] ^= True
-        candidates[order[:count]] = False
+        moved = gap.take(fitting).cumsum()
+        count = int(moved.searchsorted(amount, side="right"))
+        up[fitting[:count]] ^= True
         amount -= float(moved[count - 1])
+        fitting = fitting[count:]
+        fitting = fitting.take((gap.take(fitting) <= amount).nonzero()[0])
     return amount
 
 
 def _lowered(up: Mask, gap: Floats, excess: float) -> float:
     """Round down as many of the narrowest gaps as it takes to remove `excess`; what is left of it, at most 0."""
-    raised = np.flatnonzero(up)
+    raised = up.nonzero()[0]
     if excess <= 0 or raised.size == 0:
         return min(0.0, excess)
-    order = raised[np.argsort(gap[raised], kind="stable")]
-    moved = np.cumsum(gap[order])
-    count = min(order.size, 1 + int(np.searchsorted(moved, excess, side="left")))
+    order = raised.take(gap.take(raised).argsort(kind="stable"))
+    moved = gap.take(order).cumsum()
+    count = min(order.size, 1 + int(moved.searchsorted(excess)))
     up[order[:count]] = False
     return min(0.0, excess - float(moved[count - 1]))

@@ -1,12 +1,12 @@
 """The draft model's side of a generation: read what was decided, propose the next token."""
 
-from collections.abc import Sequence as Row
+from collections.abc import Sequence as Tokens
 from dataclasses import dataclass
 
 from cuhlm.device.stopwatch import Stopwatch
 from cuhlm.engines.base import Sequence
 from cuhlm.messages import Array, Draft, Sampling
-from cuhlm.theory.distributions import distribution
+from cuhlm.theory.distributions import LogitRow, law_of
 from cuhlm.theory.randomness import Purpose, uniform
 from cuhlm.theory.verification import draw
 
@@ -17,12 +17,12 @@ class Proposal:
 
     Attributes:
         position: where the token would stand.
-        logits: raw, shape (|V|,), float32, cut to the shared vocabulary.
+        row: its logits, cut to the shared vocabulary.
         draft: a token drawn from x, with x.
     """
 
     position: int
-    logits: Array
+    row: LogitRow
     draft: Draft
 
     @property
@@ -52,19 +52,20 @@ class Drafting:
         self._seed = seed
         self._vocab_size = vocab_size
 
-    def prefill(self, prompt: Row[int]) -> None:
+    def prefill(self, prompt: Tokens[int]) -> None:
         """Read the prompt but its last token, which the first proposal's forward pass reads."""
         if len(prompt) > 1:
             self._sequence.append(prompt[:-1], rows=0)
 
-    def propose(self, history: Row[int], watch: Stopwatch) -> Proposal:
+    def propose(self, history: Tokens[int], watch: Stopwatch) -> Proposal:
         """A draft for the position after `history`, whose unread part is read first."""
         logits = self._sequence.append(history[len(self._sequence) :])[0, : self._vocab_size]
         watch.lap("draft")
         position = len(history)
-        draft = draw(distribution(logits, self._sampling), uniform(self._seed, position, Purpose.DRAFT))
+        row = LogitRow.of(logits)
+        draft = draw(law_of(row, self._sampling), uniform(self._seed, position, Purpose.DRAFT))
         watch.lap("sample")
-        return Proposal(position, logits, draft)
+        return Proposal(position, row, draft)
 
     def close(self) -> None:
         """Give the sequence back."""

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cuhlm.messages import Array
 from cuhlm.methods import GateRule
 from cuhlm.profiles import UncertaintySettings
 from cuhlm.settings import Settings
+from cuhlm.theory.distributions import LogitRow
 from cuhlm.theory.randomness import Purpose, uniform, uniforms
 from cuhlm.theory.uncertainty import (
     Measure,
@@ -18,8 +18,8 @@ from cuhlm.theory.uncertainty import (
     sampled_disagreement,
 )
 
-Measurement = Callable[[Array, int, int], float]
-"""(raw draft logits, drafted token, position) → u in [0, 1]."""
+Measurement = Callable[[LogitRow, int, int], float]
+"""(row of raw draft logits, drafted token, position) → u in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Gate:
     measure: Measurement | None
     keeps: Callable[[float, int], bool]
 
-    def uncertainty(self, logits: Array, token: int, position: int) -> float | None:
+    def uncertainty(self, row: LogitRow, token: int, position: int) -> float | None:
         """u of this draft, or None where the gate does not look at it."""
-        return None if self.measure is None else self.measure(logits, token, position)
+        return None if self.measure is None else self.measure(row, token, position)
 
 
 def make_gate(settings: Settings, seed: int) -> Gate:
@@ -54,12 +54,12 @@ def make_measurement(settings: UncertaintySettings, seed: int) -> Measurement:
     comparisons = {Measure.ENTROPY: entropy, Measure.MARGIN: margin, Measure.MAX_PROBABILITY: max_probability}
     if settings.measure in comparisons:
         compare = comparisons[settings.measure]
-        return lambda logits, _token, _position: float(compare(logits))
+        return lambda row, _token, _position: compare(row)
     if settings.measure is Measure.EXPECTED:
         temperatures = bin_midpoints(settings.theta_min, settings.theta_max, settings.perturbations)
-        return lambda logits, token, _: expected_disagreement(logits, token, temperatures=temperatures)
-    return lambda logits, token, position: sampled_disagreement(
-        logits,
+        return lambda row, token, _: expected_disagreement(row, token, temperatures=temperatures)
+    return lambda row, token, position: sampled_disagreement(
+        row,
         token,
         uniforms=uniforms(seed, position, Purpose.UNCERTAINTY, 2 * settings.perturbations),
         theta_min=settings.theta_min,

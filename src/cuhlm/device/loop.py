@@ -46,7 +46,7 @@ def decode(
     while ending.reason is None:
         watch.restart()
         proposal = drafting.propose(history, watch)
-        u = gate.uncertainty(proposal.logits, proposal.token, proposal.position)
+        u = gate.uncertainty(proposal.row, proposal.token, proposal.position)
         keeps = gate.keeps(u if u is not None else 1.0, proposal.position)
         watch.lap("gate")
         if keeps:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from cuhlm.codec.base import Codec
 from cuhlm.device.drafting import Proposal
 from cuhlm.device.stopwatch import Stopwatch
-from cuhlm.messages import Payload
+from cuhlm.messages import Array, Payload
 from cuhlm.methods import DraftFrom, TruncationRule
 from cuhlm.settings import Settings
 from cuhlm.theory.randomness import Purpose, uniform
-from cuhlm.theory.truncation import online_k, top_k
+from cuhlm.theory.truncation import Indices, online_top, top_k
 from cuhlm.theory.verification import draw
 
 
@@ -50,23 +50,23 @@ class Offering:
         """What to send of `proposal`."""
         if self._settings.method.truncation is TruncationRule.NONE:
             return Offer()
-        indices, kept = top_k(proposal.law, self._choose_k(proposal, u))
+        indices, kept = self._truncated(proposal, u)
         watch.lap("truncate")
         payload = self._codec.encode(indices, kept, self._vocab_size)
         token = proposal.token
         if self._settings.draft_from is DraftFrom.XHAT:
-            law = self._codec.decode(payload, self._vocab_size)
+            law = self._codec.decode(payload, self._vocab_size).rebuilt()
             token = draw(law, uniform(self._seed, proposal.position, Purpose.REDRAFT)).token
         watch.lap("encode")
         return Offer((token,), (payload,))
 
-    def _choose_k(self, proposal: Proposal, u: float | None) -> int:
+    def _truncated(self, proposal: Proposal, u: float | None) -> tuple[Indices, Array]:
         settings = self._settings
         if settings.method.truncation is TruncationRule.FULL:
-            return self._vocab_size
+            return top_k(proposal.law, self._vocab_size)
         if settings.method.truncation is TruncationRule.OFFLINE:
-            return min(settings.k, self._vocab_size)
+            return top_k(proposal.law, min(settings.k, self._vocab_size))
         assert u is not None, "the online rule goes with the uncertainty gate"
         assert settings.rejection is not None, "and with a rejection model"
         beta_hat = settings.rejection.predict(u)
-        return online_k(proposal.law, float(proposal.law[proposal.token]), beta_hat, settings.vartheta)
+        return online_top(proposal.law, float(proposal.law[proposal.token]), beta_hat, settings.vartheta)

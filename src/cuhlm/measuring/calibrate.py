@@ -9,7 +9,7 @@ from importlib.metadata import version
 import numpy as np
 import numpy.typing as npt
 
-from cuhlm.device.gate import make_measurement
+from cuhlm.device.gate import Measurement, make_measurement
 from cuhlm.device.pairing import shared_vocabulary
 from cuhlm.engines.base import Engine
 from cuhlm.errors import ConfigurationError, ContextOverflow
@@ -17,7 +17,7 @@ from cuhlm.measuring.prompts import Prompt, encode_prompt
 from cuhlm.measuring.target_text import walk
 from cuhlm.messages import Array, Sampling
 from cuhlm.profiles import Profile, Provenance, RiskCurve, UncertaintySettings
-from cuhlm.theory.distributions import distribution
+from cuhlm.theory.distributions import LogitRow, distribution, law_of
 from cuhlm.theory.randomness import Purpose, uniform
 from cuhlm.theory.rejection import (
     fit_rejection,
@@ -138,12 +138,13 @@ def _measure(
     position: int,
     plan: CalibrationPlan,
     seed: int,
-    measure: Callable[[Array, int, int], float],
+    measure: Measurement,
     tokens: Tokens,
 ) -> None:
-    draft_probs, target_probs = distribution(draft_logits, plan.sampling), distribution(target_logits, plan.sampling)
+    row = LogitRow.of(draft_logits)
+    draft_probs, target_probs = law_of(row, plan.sampling), distribution(target_logits, plan.sampling)
     token = draw(draft_probs, uniform(seed, position, Purpose.DRAFT)).token
-    tokens.u.append(measure(draft_logits, token, position))
+    tokens.u.append(measure(row, token, position))
     tokens.beta.append(rejection_probability(draft_probs, target_probs, token))
     tokens.below.append(bool(target_probs[token] < draft_probs[token]))
     tokens.bound.add(draft_probs, target_probs)

@@ -18,7 +18,7 @@ from cuhlm.errors import ConfigurationError
 from cuhlm.messages import Array, Sampling
 from cuhlm.methods import DraftFrom, GateRule, TruncationRule
 from cuhlm.settings import Settings
-from cuhlm.theory.distributions import distribution
+from cuhlm.theory.distributions import LogitRow, distribution
 from cuhlm.theory.quality import gated_law, kl_divergence, negative_log_likelihood, total_variation
 from cuhlm.theory.truncation import denominators_online, distortion_by_k, smallest_k, top_k
 from cuhlm.theory.uncertainty import Measure, bin_midpoints, expected_disagreements
@@ -130,7 +130,7 @@ def greedy_law(settings: Settings, draft_logits: Array, draft_probs: Array, targ
     skips = gate is GateRule.NEVER
     if gate is GateRule.UNCERTAIN:
         draft = int(np.argmax(draft_probs))
-        skips = make_measurement(settings.uncertainty, 0)(draft_logits, draft, 0) <= settings.threshold
+        skips = make_measurement(settings.uncertainty, 0)(LogitRow.of(draft_logits), draft, 0) <= settings.threshold
     return draft_probs if skips else target_probs
 
 
@@ -149,7 +149,7 @@ def _uncertainties(settings: Settings, draft_logits: Array) -> Array:
         return expected_disagreements(
             draft_logits, bin_midpoints(given.theta_min, given.theta_max, given.perturbations)
         )
-    return np.full(len(draft_logits), make_measurement(given, 0)(draft_logits, 0, 0), np.float32)
+    return np.full(len(draft_logits), make_measurement(given, 0)(LogitRow.of(draft_logits), 0, 0), np.float32)
 
 
 def _law(settings: Settings, skips: Mask, draft_logits: Array, draft_probs: Array, target_probs: Array) -> Law:
@@ -177,4 +177,4 @@ def _drafts_by_k(settings: Settings, draft_logits: Array, draft_probs: Array) ->
 def _rebuilt(codec: Codec, draft_probs: Array, k: int) -> Array:
     """What the verifier would rebuild from k entries."""
     indices, kept = top_k(draft_probs, k)
-    return codec.decode(codec.encode(indices, kept, len(draft_probs)), len(draft_probs))
+    return codec.decode(codec.encode(indices, kept, len(draft_probs)), len(draft_probs)).rebuilt()

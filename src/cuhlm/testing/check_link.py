@@ -241,7 +241,7 @@ def _payload() -> Payload:
 
 
 def _decoded() -> Array:
-    return FixedWidthCodec().decode(_payload(), VOCAB_SIZE)
+    return FixedWidthCodec().decode(_payload(), VOCAB_SIZE).rebuilt()
 
 
 def _drafting(token: int) -> Block:

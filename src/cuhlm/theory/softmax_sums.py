@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from cuhlm.errors import ConfigurationError
 from cuhlm.messages import Array
+from cuhlm.theory.distributions import LogitRow
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,7 +43,6 @@ class _Bins:
             bin, which holds all that lies beyond.
         units: what an entry at the lower edge of a bin adds to it, shape (bins,).
         bins_per_logit: 1 / h.
-        reach: where the last bin begins.
         cold: θ / h of the others, shape (M − W, 1).
         horizon: how far these see, in bins and a half.
     """
@@ -51,7 +51,6 @@ class _Bins:
     weights: Array
     units: Floats
     bins_per_logit: np.float32
-    reach: float
     cold: Array
     horizon: np.float32
 
@@ -76,17 +75,18 @@ def _bins_for(vocab_size: int, packed_temperatures: bytes) -> _Bins:
         weights=np.hstack([centres, -coldness * centres]).astype(np.float32),
         units=_UNIT + np.arange(bins, dtype=np.float64),
         bins_per_logit=np.float32(1 / width),
-        reach=float(width * (bins - 2)),
         cold=cold.astype(np.float32),
         horizon=np.float32(0.5 + cold.max(initial=0.0) * nats),
     )
 
 
-def softmax_sums(logits: Array, temperatures: Floats) -> Floats:
+def softmax_sums(row: LogitRow, temperatures: Floats) -> Floats:
     """S(θ) at each temperature, within 1/12000 of itself and 6.1e-6 more.
 
+    Ten scans of |V|: −, ×, +, ≤, find, min, →float64, →int, +, histogram.
+
     Args:
-        logits: z, shape (|V|,), float32; −∞ counts as absent.
+        row: of logits; −∞ counts as absent.
         temperatures: θ, shape (M,), float64. Sets that are used again and again are cheaper than fresh ones.
 
     Returns:
@@ -95,38 +95,38 @@ def softmax_sums(logits: Array, temperatures: Floats) -> Floats:
     Raises:
         ConfigurationError: a temperature is not above 0, or |V| is 2^20 or more.
     """
-    bins = _bins_for(logits.size, np.ascontiguousarray(temperatures, dtype=np.float64).tobytes())
-    packed, near = _histogram(logits, bins)
+    bins = _bins_for(row.logits.size, temperatures.astype(np.float64, copy=False).tobytes())
+    packed, near = _histogram(row, bins)
     sums = np.empty(bins.warm.size)
     sums[bins.warm] = _warm_sums(packed, bins)
     sums[~bins.warm] = np.exp(near / bins.cold).sum(axis=1)
     return sums
 
 
-def _histogram(logits: Array, bins: _Bins) -> tuple[Floats, Array]:
+def _histogram(row: LogitRow, bins: _Bins) -> tuple[Floats, Array]:
     """Σ (_UNIT + gap/h + ½) of each bin, and −gap/h of the entries within the horizon."""
     packed: Floats = np.zeros(bins.units.size)
     near: list[Array] = []
-    top = logits.max()
-    fits = top - logits.min() <= bins.reach
+    scratch, entries, numbers = np.empty(_CHUNK, np.float32), np.empty(_CHUNK), np.empty(_CHUNK, np.intp)
     # In chunks, because an array of 128 KiB or more is new memory from the system every time: its page faults cost
     # more than the arithmetic (measured: 600 µs instead of 160).
-    for start in range(0, logits.size, _CHUNK):
-        gaps = np.subtract(top, logits[start : start + _CHUNK])
+    for start in range(0, row.logits.size, _CHUNK):
+        part = row.logits[start : start + _CHUNK]
+        gaps, entries, numbers = scratch[: part.size], entries[: part.size], numbers[: part.size]
+        np.subtract(row.largest, part, out=gaps)
         gaps *= bins.bins_per_logit
         gaps += 0.5  # only now: added to the logits it would be rounded to their precision
-        near.append(gaps.take(np.flatnonzero(gaps <= bins.horizon)))
-        if not fits:
-            np.clip(gaps, 0, bins.units.size - 1, out=gaps)
-        entries = gaps.astype(np.float64)
+        near.append(gaps.take((gaps <= bins.horizon).nonzero()[0]))
+        entries[:] = np.minimum(gaps, packed.size - 1, out=gaps)
+        numbers[:] = entries
         entries += _UNIT
-        packed += np.bincount(gaps.astype(np.int32), weights=entries, minlength=packed.size)
+        packed += np.bincount(numbers, entries, packed.size)
     return packed, np.subtract(0.5, np.concatenate(near), dtype=np.float32)
 
 
 def _warm_sums(packed: Floats, bins: _Bins) -> Floats:
     counts = np.floor(packed / bins.units)
-    offsets = packed - counts * bins.units - counts / 2
+    offsets = packed - counts * (bins.units + 0.5)
     # One dot product per row: a matrix product would wake BLAS threads, which fight the model's for the cores.
     sums: Floats = np.vecdot(bins.weights, np.concatenate([counts, offsets]).astype(np.float32))
     return sums

@@ -11,6 +11,7 @@ So the smallest k that meets a budget is found by search, and everything here re
 
 import math
 from bisect import bisect_left
+from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
@@ -45,15 +46,19 @@ def top_k(probs: Array, k: int) -> tuple[Indices, Array]:
     """
     if not 1 <= k <= probs.size:
         raise ConfigurationError(f"k is {k}; expected 1 to {probs.size}, the size of the vocabulary")
-    candidates = np.flatnonzero(probs >= _floor_of_top(probs, k))
+    return _leading(probs, (probs >= _floor_of_top(probs, k)).nonzero()[0], k)
+
+
+def _leading(probs: Array, candidates: Indices, k: int) -> tuple[Indices, Array]:
+    """`top_k`, given ascending ids that hold it."""
     # Bits of floats ≥ 0 ascend as the floats do. One integer per candidate, (falling probability, id), sorts several
     # times faster than a stable argsort.
-    keys = np.subtract(_ONE_BITS, probs[candidates].view(np.int32), dtype=np.int64)
+    keys = np.subtract(_ONE_BITS, probs.take(candidates).view(np.int32), dtype=np.int64)
     keys <<= 32
     keys += candidates
     keys.sort()
     order: Indices = (keys[:k] & 0xFFFFFFFF).astype(np.intp, copy=False)
-    return order, probs[order]
+    return order, probs.take(order)
 
 
 def _floor_of_top(probs: Array, k: int) -> float:
@@ -65,22 +70,35 @@ def _floor_of_top(probs: Array, k: int) -> float:
     return float(np.partition(maxima, groups - k)[groups - k])
 
 
-def reconstruct(indices: Indices, kept: Array, vocab_size: int) -> Array:
-    """x̂ of the kept entries: what is left of 1 is spread evenly over the other ids.
+@dataclass(frozen=True, slots=True)
+class TruncatedLaw:
+    """x̂ by its kept entries: what is left of 1 is spread evenly over the other ids.
 
-    Args:
+    Attributes:
         indices: ids of the kept entries, shape (k,), distinct.
-        kept: their probabilities, shape (k,).
+        kept: their probabilities, shape (k,), float32.
         vocab_size: |V|.
-
-    Returns:
-        x̂, shape (|V|,), float32.
     """
-    rest = vocab_size - indices.size
-    left = max(0.0, 1.0 - float(kept.sum(dtype=np.float64)))
-    law = np.full(vocab_size, left / rest if rest else 0.0, dtype=np.float32)
-    law[indices] = kept
-    return law
+
+    indices: Indices
+    kept: Array
+    vocab_size: int
+
+    def probability(self, token: int) -> float:
+        """x̂ of one token, to the bit as in `rebuilt`; no scan of |V|."""
+        sent = np.flatnonzero(self.indices == token)
+        return float(self.kept[sent[0]] if sent.size else np.float32(self._level()))
+
+    def rebuilt(self) -> Array:
+        """x̂, shape (|V|,), float32, a new array."""
+        law = np.full(self.vocab_size, self._level(), dtype=np.float32)
+        law[self.indices] = self.kept
+        return law
+
+    def _level(self) -> float:
+        """What each id that was not kept gets."""
+        rest = self.vocab_size - self.indices.size
+        return max(0.0, 1.0 - float(self.kept.sum(dtype=np.float64))) / rest if rest else 0.0
 
 
 def distortion_by_k(probs: Array) -> Floats:
@@ -145,10 +163,12 @@ def denominators_online(x_d: Floats, beta_hat: Floats, eta: float = 1.0) -> Floa
     return (1.0 - x_d) * _softplus(-1.0, eta) + x_d * np.logaddexp(0.0, -eta * beta_hat) / eta
 
 
-def online_k(probs: Array, x_d: float, beta_hat: float, vartheta: float = 0.1, eta: float = 1.0) -> int:
-    """k*(t): the smallest k with U(k) ≤ ϑ, with the denominator of `denominator_online`.
+def online_top(
+    probs: Array, x_d: float, beta_hat: float, vartheta: float = 0.1, eta: float = 1.0
+) -> tuple[Indices, Array]:
+    """The k*(t) largest entries, k*(t) the smallest k with U(k) ≤ ϑ, with the denominator of `denominator_online`.
 
-    Only entries above budget / (2·|V|) are sorted. While D(k) is over the budget, the rest's mass r is over half
+    Only entries above budget / (2·|V|) are looked at. While D(k) is over the budget, the rest's mass r is over half
     of it, since D ≤ 2r; so its mean r / (|V| − k) is over that bound, and D(k), which needs the rest's entries above
     their mean, is exact. For larger k what is computed is at most the true D, which is within the budget there.
 
@@ -160,18 +180,28 @@ def online_k(probs: Array, x_d: float, beta_hat: float, vartheta: float = 0.1, e
         eta: η.
 
     Returns:
-        k*, from 1 to |V|.
+        ids and probabilities as from `top_k`, each of shape (k*,), k* from 1 to |V|.
     """
     budget = vartheta * denominator_online(x_d, beta_hat, eta)
-    # `take` of positions is several times faster than a mask where the hits are many and scattered.
-    rising = probs.take(np.flatnonzero(probs > budget / (2 * probs.size)))
-    rising.sort()
-    sums = np.cumsum(rising[::-1], dtype=np.float64)  # of the k largest, at k − 1
+    # Positions, because a mask is several times slower where the hits are many and scattered.
+    candidates = (probs > budget / (2 * probs.size)).nonzero()[0]
+    if candidates.size == 0:
+        return top_k(probs, 1)
+    values = probs.take(candidates)
+    rising = np.sort(values)
+    k = _online_k(rising, probs.size, budget)
+    return _leading(probs, candidates.take((values >= rising[-k]).nonzero()[0]), k)
+
+
+def _online_k(rising: Array, vocab_size: int, budget: float) -> int:
+    """The smallest k with D(k) ≤ budget, from the largest entries in rising order."""
+    # Of the k largest, at k − 1. Single elements of a memoryview come several times faster than an array's.
+    sums = rising[::-1].cumsum(dtype=np.float64).data
 
     def meets_budget(k: int) -> bool:
-        mean = np.float32(max(0.0, 1.0 - sums[k - 1]) / (probs.size - k))
+        mean = np.float32(max(0.0, 1.0 - sums[k - 1]) / (vocab_size - k))
         above = max(k, rising.size - int(rising.searchsorted(mean, side="right")))
-        return bool(2.0 * (sums[above - 1] - sums[k - 1] - (above - k) * mean) <= budget)
+        return 2.0 * (sums[above - 1] - sums[k - 1] - float((above - k) * mean)) <= budget
 
     return bisect_left(range(1, rising.size), True, key=meets_budget) + 1
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from cuhlm.errors import ConfigurationError
 from cuhlm.messages import Array
-from cuhlm.theory.distributions import softmax
+from cuhlm.theory.distributions import LogitRow, softmax
 from cuhlm.theory.softmax_sums import softmax_sums
 
 Floats = npt.NDArray[np.float64]
@@ -50,24 +50,24 @@ def _check_range(theta_min: float, theta_max: float, perturbations: int) -> None
         raise ConfigurationError(f"{perturbations} perturbations; expected 1 or more, say 20")
 
 
-def expected_disagreement(logits: Array, token: int, *, temperatures: Floats) -> float:
+def expected_disagreement(row: LogitRow, token: int, *, temperatures: Floats) -> float:
     """Mean chance that a temperature-perturbed sample differs from `token`.
 
     The expectation of the sampled estimator in closed form: u = 1 − (1/M)·Σ_m softmax(z / θ_m)[token].
 
     Args:
-        logits: raw draft logits, shape (|V|,), float32.
+        row: of raw draft logits.
         token: the drafted token's id.
         temperatures: θ_m > 0, shape (M,); see `bin_midpoints`.
 
     Returns:
         u in [0, 1].
     """
-    return float(1.0 - _agreement_probabilities(logits, token, temperatures).mean())
+    return 1.0 - float(_agreement_probabilities(row, token, temperatures).sum()) / temperatures.size
 
 
 def sampled_disagreement(
-    logits: Array,
+    row: LogitRow,
     token: int,
     *,
     uniforms: Floats,
@@ -81,7 +81,7 @@ def sampled_disagreement(
     drawing d_m from the whole vocabulary and costs no draw.
 
     Args:
-        logits: raw draft logits, shape (|V|,), float32.
+        row: of raw draft logits.
         token: the drafted token's id.
         uniforms: 2·M numbers in (0, 1): M for the temperatures, M for the coins.
         theta_min: lower end of the temperatures (the paper: 0; its authors' code: 0.05).
@@ -98,15 +98,14 @@ def sampled_disagreement(
     if uniforms.shape != (2 * perturbations,):
         raise ConfigurationError(f"{uniforms.size} uniforms; expected 2·M = {2 * perturbations}")
     temperatures = theta_min + (theta_max - theta_min) * uniforms[:perturbations]
-    agrees = uniforms[perturbations:] < _agreement_probabilities(logits, token, temperatures)
+    agrees = uniforms[perturbations:] < _agreement_probabilities(row, token, temperatures)
     return float(1.0 - agrees.mean())
 
 
-def _agreement_probabilities(logits: Array, token: int, temperatures: Floats) -> Floats:
+def _agreement_probabilities(row: LogitRow, token: int, temperatures: Floats) -> Floats:
     """softmax(z / θ_m)[token] for each m."""
-    gap = float(logits.max()) - float(logits[token])
-    sums = softmax_sums(logits, temperatures)
-    return np.minimum(1.0, np.exp(-gap / temperatures) / sums)
+    sums = softmax_sums(row, temperatures)
+    return np.minimum(1.0, np.exp(-row.gap(token) / temperatures) / sums)
 
 
 def expected_disagreements(logits: Array, temperatures: Floats) -> Array:
@@ -126,29 +125,29 @@ def expected_disagreements(logits: Array, temperatures: Floats) -> Array:
     return np.subtract(1, agreement, out=agreement)
 
 
-def entropy(logits: Array) -> float:
+def entropy(row: LogitRow) -> float:
     """Shannon entropy of softmax(z) over its largest value, ln |V|; |V| ≥ 2."""
-    gaps = np.clip(logits.max() - logits, 0, _FAR)
+    gaps = np.minimum(row.largest - row.logits, _FAR)
     weights = np.exp(-gaps)
     total = float(weights.sum())
     nats = np.log(total) + float(np.multiply(weights, gaps, out=gaps).sum()) / total
-    return _unit(nats / np.log(logits.size))
+    return _unit(nats / np.log(gaps.size))
 
 
-def margin(logits: Array) -> float:
+def margin(row: LogitRow) -> float:
     """1 − (largest − second largest probability) of softmax(z); |V| ≥ 2."""
-    first = int(logits.argmax())
-    second = max(logits[:first].max(initial=-np.inf), logits[first + 1 :].max(initial=-np.inf))
-    return _unit(1 - _largest_probability(logits) * (1 - np.exp(second - logits[first])))
+    first = int(row.logits.argmax())
+    second = max(part.max(initial=-np.inf) for part in (row.logits[:first], row.logits[first + 1 :]))
+    return _unit(1 - _largest_probability(row) * (1 - np.exp(second - row.largest)))
 
 
-def max_probability(logits: Array) -> float:
+def max_probability(row: LogitRow) -> float:
     """(1 − largest probability) of softmax(z), over its largest value, 1 − 1/|V|; |V| ≥ 2."""
-    return _unit((1 - _largest_probability(logits)) / (1 - 1 / logits.size))
+    return _unit((1 - _largest_probability(row)) / (1 - 1 / row.logits.size))
 
 
-def _largest_probability(logits: Array) -> float:
-    weights = logits - logits.max()
+def _largest_probability(row: LogitRow) -> float:
+    weights = row.logits - row.largest
     return 1 / float(np.exp(weights, out=weights).sum())
 
 

@@ -1,11 +1,11 @@
-"""Speculative verification: draw, judge, and the law that comes out (design 2.2).
+"""Speculative verification: draw, accept, replace, and the law that comes out (design 2.2).
 
 A draft d, drawn from a law q, stands with probability min(1, y_d / q_d); otherwise a token is drawn from the residual
 r ∝ max(0, y − q). What comes out is distributed exactly as y, whatever q is, provided q is the law d was drawn from.
-So `draw` returns both, and nothing else makes a `Draft`.
+So `draw` returns both, and nothing else makes a `Draft`. To judge a draft takes one entry of q and one of y; only
+where it falls is q wanted whole.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -17,21 +17,6 @@ Floats = npt.NDArray[np.float64]
 Law = npt.NDArray[np.floating]
 
 _BLOCK = 256  # entries per partial sum: a cumulative sum of |V| entries costs ten times as much
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What became of one drafted token.
-
-    Attributes:
-        accepted: whether it stands.
-        token: the token that comes out: the drafted one, or its replacement.
-        beta: its rejection probability, max(0, 1 − y_d / q_d).
-    """
-
-    accepted: bool
-    token: int
-    beta: float
 
 
 def draw(law: Array, uniform: float) -> Draft:
@@ -54,7 +39,7 @@ def sample(weights: Law, uniform: float) -> int:
         weights: shape (|V|,), float32, at least 0 and not all 0.
         uniform: in [0, 1].
     """
-    sums = np.cumsum(np.add.reduceat(weights, _block_starts(weights.size)), dtype=np.float64)
+    sums: Floats = np.cumsum(np.add.reduceat(weights, _block_starts(weights.size)), dtype=np.float64)
     point = uniform * sums[-1]
     block = _first_above(sums, point)
     before = sums[block - 1] if block else 0.0
@@ -73,25 +58,30 @@ def _first_above(sums: Floats, point: float) -> int:
 
     Where rounding puts `point` at the end or beyond, the last index at which the sum rises.
     """
-    index = int(np.searchsorted(sums, point, side="right"))
-    return index if index < sums.size else int(np.searchsorted(sums, sums[-1]))
+    index = int(sums.searchsorted(point, side="right"))
+    return index if index < sums.size else int(sums.searchsorted(sums[-1]))
 
 
-def judge(law: Array, target_probs: Array, token: int, accept_uniform: float, residual_uniform: float) -> Judgement:
-    """Judge a drafted token; O(1) where it stands.
+def accepts(believed: float, wanted: float, uniform: float) -> bool:
+    """Whether a drafted token d stands: with probability min(1, y_d / q_d).
 
     Args:
-        law: q, the law that `token` was drawn from, shape (|V|,), float32.
-        target_probs: y, shape (|V|,), float32.
-        token: d.
-        accept_uniform: in (0, 1).
-        residual_uniform: in [0, 1], used on a rejection only.
+        believed: q_d, in the law q that d was drawn from.
+        wanted: y_d.
+        uniform: in (0, 1).
     """
-    believed, wanted = float(law[token]), float(target_probs[token])
-    beta = rejection(believed, wanted)
-    if accept_uniform * believed < wanted:
-        return Judgement(True, token, beta)
-    return Judgement(False, sample(residual(target_probs, law), residual_uniform), beta)
+    return uniform * believed < wanted
+
+
+def replacement(law: Array, target_probs: Array, uniform: float) -> int:
+    """The token that replaces a rejected draft, drawn from the residual.
+
+    Args:
+        law: q, the law that the draft was drawn from, shape (|V|,), float32.
+        target_probs: y, shape (|V|,), float32.
+        uniform: in [0, 1].
+    """
+    return sample(residual(target_probs, law), uniform)
 
 
 def rejection(believed: float, wanted: float) -> float:

@@ -18,7 +18,7 @@ from cuhlm.errors import PayloadError, ProtocolError
 from cuhlm.messages import Array, Block, Opening, Verdict, Verification
 from cuhlm.theory.distributions import distribution
 from cuhlm.theory.randomness import Purpose, uniform
-from cuhlm.theory.verification import draw, judge
+from cuhlm.theory.verification import accepts, draw, rejection, replacement
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +124,12 @@ class Session:
         laws = [self._codec.decode(payload, self._opening.vocab_size) for payload in block.payloads]
         for offset, (token, law) in enumerate(zip(block.drafted, laws, strict=True)):
             position = block.position + offset
-            judgement = judge(
-                law,
-                distribution(logits[offset], sampling),
-                token,
-                uniform(seed, position, Purpose.ACCEPT),
-                uniform(seed, position, Purpose.RESIDUAL),
-            )
-            betas.append(judgement.beta)
-            if not judgement.accepted:
-                return Verdict(block.position, offset, judgement.token, tuple(betas))
+            target_probs = distribution(logits[offset], sampling)
+            believed, wanted = law.probability(token), float(target_probs[token])
+            betas.append(rejection(believed, wanted))
+            if not accepts(believed, wanted, uniform(seed, position, Purpose.ACCEPT)):
+                other = replacement(law.rebuilt(), target_probs, uniform(seed, position, Purpose.RESIDUAL))
+                return Verdict(block.position, offset, other, tuple(betas))
         return Verdict(block.position, len(block.drafted), None, tuple(betas))
 
     def _draw_target(self, position: int, law: Array) -> int:

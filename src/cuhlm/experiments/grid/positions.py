@@ -20,11 +20,11 @@ from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.measuring.target_text import TextPosition, walk
 from cuhlm.messages import Array
 from cuhlm.profiles import UncertaintySettings
-from cuhlm.theory.distributions import distribution
+from cuhlm.theory.distributions import LogitRow, distribution
 from cuhlm.theory.quality import total_variation
 from cuhlm.theory.randomness import Purpose, uniform
 from cuhlm.theory.rejection import rejection_probability
-from cuhlm.theory.truncation import online_k, top_k
+from cuhlm.theory.truncation import online_top, top_k
 from cuhlm.theory.uncertainty import Measure, bin_midpoints, expected_disagreements
 from cuhlm.theory.verification import draw, verified_law
 
@@ -76,7 +76,7 @@ def _uncertainties(position: TextPosition, token: int, job: WalkJob) -> dict[str
     for measure in Measure:
         compute = make_measurement(UncertaintySettings(measure), job.seed)
         started = time.perf_counter()
-        found[f"u_{measure}"] = compute(position.draft_logits, token, position.position)
+        found[f"u_{measure}"] = compute(LogitRow.of(position.draft_logits), token, position.position)
         found[f"seconds_{measure}"] = time.perf_counter() - started
     return found
 
@@ -109,7 +109,7 @@ def _gated(x: Array, y: Array, draft_logits: Array, settings: UncertaintySetting
 
 def _truncated(x: Array, y: Array, token: int, beta_hat: float, *, full: bool) -> dict[str, Any]:
     """What truncation and quantisation do to a draft that is sent."""
-    ks = [online_k(x, float(x[token]), beta_hat, vartheta) for vartheta in VARTHETAS]
+    ks = [online_top(x, float(x[token]), beta_hat, vartheta)[0].size for vartheta in VARTHETAS]
     usual = ks[VARTHETAS.index(0.1)]
     return {
         "k": ks,
@@ -125,7 +125,7 @@ def _sent(x: Array, y: Array, k: int, width: int) -> tuple[float, float, float]:
     """With k entries of `width` bits: distance of the output law from y where d is drawn from x; chance that the
     draft stands where it is drawn from x, and where from x̂ (then the law is y)."""
     codec = FixedWidthCodec(width)
-    rebuilt = codec.decode(codec.encode(*top_k(x, k), len(x)), len(x))
+    rebuilt = codec.decode(codec.encode(*top_k(x, k), len(x)), len(x)).rebuilt()
     accepts = np.divide(y, rebuilt, out=(y > 0).astype(np.float32), where=rebuilt > 0)
     stands = float(np.minimum(1, accepts) @ x)
     return total_variation(verified_law(x, rebuilt, y), y), stands, 1 - total_variation(rebuilt, y)
