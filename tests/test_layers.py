@@ -18,7 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"device", "verifier"}),
     frozenset({"link"}),
     frozenset({"wire", "channel", "engines", "codec"}),
-    frozenset({"methods", "profiles", "records", "settings", "data", "writable"}),
+    frozenset({"methods", "profiles", "records", "settings", "data", "readable", "writable"}),
     frozenset({"theory", "messages"}),
     frozenset({"errors"}),
 )
