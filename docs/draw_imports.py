@@ -25,7 +25,7 @@ LAYERS = (
     ("device", "verifier"),
     ("link",),
     ("wire", "channel", "engines", "codec"),
-    ("methods", "profiles", "records", "settings", "data", "writable"),
+    ("methods", "profiles", "records", "settings", "data", "readable", "writable"),
     ("theory", "messages"),
     ("errors",),
 )

@@ -21,7 +21,7 @@ def test_what_was_never_defined_comes_back_undefined(tmp_path: Path) -> None:
         PROFILE,
         risk_averse=nan,
         risk_prone=nan,
-        rejection=replace(PROFILE.rejection, pearson_r=nan, r_squared=nan),
+        rejection=replace(PROFILE.rejection, a=0.0, pearson_r=nan, r_squared=nan),
         curve=replace(PROFILE.curve, skipped_beta=(nan, *PROFILE.curve.skipped_beta[1:])),
     )
     saved.save(tmp_path / "profile.json")
@@ -43,7 +43,8 @@ def test_a_threshold_outside_the_curve_skips_nothing_or_everything(threshold: fl
         ("\x00\x01", "is not JSON"),
         ("[]", "is not a profile of format 1"),
         ('{"format": 0}', "is not a profile of format 1"),
-        ('{"format": 1}', "is not a whole profile"),
+        ('{"format": 1}', "profile.json: draft_name is missing"),
+        ("[" * 100_000, "is not JSON"),
     ],
 )
 def test_a_file_that_is_no_profile_is_refused(text: str, message: str, tmp_path: Path) -> None:
@@ -64,24 +65,46 @@ def _set(part: str, name: str, value: object) -> Callable[[dict[str, Any]], obje
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda fields: fields.update(curve=[]), "is not a whole profile"),
-        (lambda fields: fields.update(uncertainty=None), "is not a whole profile"),
-        (lambda fields: fields.update(magic=1), "is not a whole profile"),
-        (lambda fields: fields.pop("delta"), "is not a whole profile"),
-        (_set("uncertainty", "measure", "guess"), "'guess' is not a valid Measure"),
+        (lambda fields: fields.update(curve=[]), r"curve is \[\]; expected a table"),
+        (lambda fields: fields.update(uncertainty=None), "uncertainty is nan; expected a table"),
+        (lambda fields: fields.update(magic=1), "magic is unknown; expected only draft_name"),
+        (
+            _set("curve", "colour", "red"),
+            "curve.colour is unknown; expected only threshold, skipped_share, skipped_beta",
+        ),
+        (lambda fields: fields.pop("delta"), "delta is missing"),
+        (lambda fields: fields["provenance"].pop("seed"), "provenance.seed is missing"),
+        (_set("uncertainty", "measure", "guess"), "measure is 'guess'; expected one of sampled, expected, entropy"),
         (_set("uncertainty", "theta_max", 0.0), "expected 0 ≤ θ_min < θ_max"),
         (_set("uncertainty", "perturbations", 2.5), "uncertainty.perturbations is 2.5; expected a whole number"),
+        (_set("uncertainty", "perturbations", True), "uncertainty.perturbations is True; expected a whole number"),
         (_set("rejection", "a", None), "rejection.a is nan; expected a number"),
-        (_set("rejection", "b", "low"), "is not a whole profile"),
-        (lambda fields: fields.update(k_star=0), "k_star is 0; expected a whole number, 1 or more"),
+        (_set("rejection", "b", "0.5"), "rejection.b is '0.5'; expected a number"),
+        (_set("rejection", "pearson_r", 5), "rejection.r_squared is 0.10187.* expected 25"),
+        (
+            lambda fields: fields["rejection"].update(pearson_r=5, r_squared=25),
+            "rejection.pearson_r is 5.0; expected a number from -1 to 1",
+        ),
+        (lambda fields: fields.update(risk_averse=0.2), r"risk_averse is 0.2; expected -0.315\d*, which follows"),
+        (lambda fields: fields.update(risk_averse=None), r"risk_averse is nan; expected -0.315\d*, which follows"),
+        (lambda fields: fields.update(risk_prone=True), "risk_prone is True; expected a number"),
+        (lambda fields: fields.update(delta=0.5), r"risk_prone is 1.40\d*; expected 0.89\d*, which follows"),
+        (_set("rejection", "a", 0), "risk_averse is -0.315.* expected nan"),
+        (lambda fields: fields.update(k_star=0), "k_star is 0; expected a whole number >= 1"),
         (lambda fields: fields.update(k_star="many"), "k_star is 'many'; expected a whole number"),
-        (lambda fields: fields.update(delta=1.5), "delta is 1.5; expected a number from 0 to 1"),
-        (lambda fields: fields.update(vartheta=None), "vartheta is nan; expected a number, 0 or more"),
+        (lambda fields: fields.update(delta=1.5), "delta is 1.5; expected a number <= 1.0"),
+        (lambda fields: fields.update(vartheta=None), "vartheta is nan; expected a number >= 0.0"),
         (lambda fields: fields.update(draft_fingerprint=3), "draft_fingerprint is 3; expected a string"),
         (_set("curve", "threshold", [0.5, 0.1]), r"curve.threshold is \(0.5, 0.1\); expected ascending numbers"),
-        (_set("curve", "threshold", []), r"curve.threshold is \(\); expected ascending numbers"),
+        (_set("curve", "threshold", []), r"curve.threshold is \[\]; expected a list of length >= 1"),
+        (_set("curve", "threshold", [0, 1, True]), r"curve.threshold\[2\] is True; expected a number"),
         (_set("curve", "skipped_share", [0.5]), "expected 101 numbers from 0 to 1, one per threshold"),
-        (_set("curve", "skipped_share", [None] * 101), "expected 101 numbers from 0 to 1, one per threshold"),
+        (_set("curve", "skipped_share", [None] * 101), r"curve.skipped_share\[0\] is nan; expected a number >= 0.0"),
+        (
+            _set("curve", "skipped_share", [0.5] * 100 + [0.4]),
+            "curve.skipped_share is .*; expected shares that never fall",
+        ),
+        (_set("curve", "skipped_beta", [-1] * 101), "expected 101 numbers from 0 to 1, one per threshold"),
     ],
 )
 def test_a_profile_that_was_spoilt_is_refused_where_it_is_read(
@@ -92,7 +115,27 @@ def test_a_profile_that_was_spoilt_is_refused_where_it_is_read(
     (tmp_path / "profile.json").write_text(json.dumps(fields))
     with pytest.raises(ProfileError, match=message) as refused:
         load_profile(tmp_path / "profile.json")
-    assert "make it anew with `cuhlm calibrate`" in str(refused.value)
+    assert "make one with `cuhlm calibrate`" in str(refused.value)
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
+def test_a_profile_with_a_number_that_is_none_is_refused(number: str, tmp_path: Path) -> None:
+    text = DRAFT_PROFILE.read_text(encoding="utf-8").replace(str(PROFILE.risk_prone), number)
+    (tmp_path / "profile.json").write_text(text)
+    with pytest.raises(ProfileError, match="is not JSON"):
+        load_profile(tmp_path / "profile.json")
+
+
+def test_a_profile_saved_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "profile.json").write_text(DRAFT_PROFILE.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert repr(load_profile(tmp_path / "profile.json")) == repr(PROFILE)
+
+
+def test_the_profiles_kept_with_results_can_be_read() -> None:
+    kept = sorted((Path(__file__).parents[1] / "experiments" / "results").rglob("profile*.json"))
+    assert kept
+    for path in kept:
+        assert load_profile(path).k_star >= 1
 
 
 def test_a_profile_that_cannot_be_written_is_an_error_that_names_the_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -45,11 +46,38 @@ def test_a_trace_that_cannot_be_written_is_refused_before_anything_is_generated(
         raise AssertionError("not reached")
 
 
-@pytest.mark.parametrize("line", ["{}", "nonsense", "[1]", '{"fate": "eaten", "stages": {}}'])
-def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{}", ": position is missing"),
+        ("nonsense", " is not JSON"),
+        ("[1]", r": it is \[1\]; expected a table"),
+        ('{"position": 1, "token": 2, "fate": "eaten"}', ": fate is 'eaten'; expected one of skipped, accepted"),
+        ('{"position": 1, "token": 2, "fate": "target", "k": true}', ": k is True; expected a whole number"),
+        ('{"position": 1, "token": 2, "fate": "target", "stages": {"a": 1}}', ": stages.a is unknown"),
+    ],
+)
+def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "t.jsonl").write_text(line + "\n")
-    with pytest.raises(ConfigurationError, match=r"t\.jsonl, line 1, is not a trace record"):
+    with pytest.raises(ConfigurationError, match=r"t\.jsonl, line 1" + message):
         list(read_trace(tmp_path / "t.jsonl"))
+
+
+def test_a_trace_of_an_earlier_version_can_be_read(tmp_path: Path) -> None:
+    # As `json.dumps` wrote it.
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(asdict(record)) + "\n" for record in RECORDS))
+    assert list(read_trace(tmp_path / "t.jsonl")) == RECORDS
+
+
+def test_a_run_that_is_refused_leaves_the_trace_of_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text("old")
+    with pytest.raises(ConfigurationError), trace_file(path):
+        raise ConfigurationError
+    assert path.read_text() == "old"
+    with trace_file(path):
+        pass
+    assert path.read_text() == ""
 
 
 def test_numbers_that_json_cannot_write_become_null() -> None:

@@ -1,11 +1,14 @@
 """Whether a result can be written, asked before the work; and that no half of one is left in its place."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from cuhlm.errors import ConfigurationError
-from cuhlm.writable import check_writable, written_whole
+from cuhlm.writable import check_writable, write_whole, written_whole
 
 
 def test_asking_leaves_everything_as_it_was(tmp_path: Path) -> None:
@@ -25,14 +28,60 @@ def test_a_path_that_takes_nothing_is_refused(tmp_path: Path) -> None:
             check_writable(path, "the file")
 
 
-def test_an_interrupted_writing_leaves_what_was_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, OSError(28, "No space left on device")])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_writing_that_fails_leaves_what_was_there_and_nothing_else(
+    tmp_path: Path, error: BaseException | type[BaseException], shared: bool
+) -> None:
     path = tmp_path / "numbers.json"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), written_whole(path) as partial:
+    told = ConfigurationError if isinstance(error, OSError) else error
+    with pytest.raises(told), written_whole(path, "the numbers", shared=shared) as partial:
         partial.write_text("ne")
-        raise KeyboardInterrupt
+        raise error
     assert path.read_text() == "old"
-    with written_whole(path) as partial:
-        partial.write_text("new")
+    assert list(tmp_path.iterdir()) == [path]
+    write_whole(path, "new")
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_longer_than_allowed_leaves_the_one_before(tmp_path: Path) -> None:
+    # `ulimit -f`, in a process of its own.
+    path = tmp_path / "numbers.json"
+    path.write_text("old")
+    limited = (
+        "import resource, signal; from pathlib import Path; from cuhlm.writable import write_whole\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))\n"
+        f"write_whole(Path({str(path)!r}), 'x' * 2000, 'the numbers')"
+    )
+    ended = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, check=False)
+    assert f"the numbers {path} cannot be written: File too large; choose another path" in ended.stderr
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_for_which_there_is_no_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder, reason in (("no", "No such file"), ("file", "Not a directory")):
+        with pytest.raises(ConfigurationError, match=rf"the numbers .*n\.json cannot be written: {reason}"):
+            write_whole(tmp_path / folder / "n.json", "", "the numbers")
+
+
+def test_two_processes_never_write_to_one_partial_file(tmp_path: Path) -> None:
+    with written_whole(tmp_path / "a.parquet", shared=True) as partial:
+        assert str(os.getpid()) in partial.name
+        partial.touch()
+
+
+def test_a_link_still_leads_to_the_file_that_was_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_whole(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "new"
+
+
+def test_a_device_is_written_to_and_not_replaced() -> None:
+    write_whole(Path(os.devnull), "anything")
+    assert Path(os.devnull).is_char_device()

@@ -14,9 +14,11 @@ import numpy as np
 
 from cuhlm.errors import ConfigurationError, ProfileError
 from cuhlm.messages import ModelCard, Sampling
+from cuhlm.readable import Count, NotNegative, Share, Some, converted, read_json
 from cuhlm.records import json_values
-from cuhlm.theory.rejection import RejectionModel
+from cuhlm.theory.rejection import RejectionModel, risk_averse_threshold, risk_prone_threshold
 from cuhlm.theory.uncertainty import Measure
+from cuhlm.writable import write_whole
 
 FORMAT = 1
 
@@ -61,8 +63,8 @@ class RiskCurve:
         skipped_beta: mean rejection probability of those tokens; NaN where there are none.
     """
 
-    threshold: tuple[float, ...]
-    skipped_share: tuple[float, ...]
+    threshold: Some[Share]
+    skipped_share: tuple[Share, ...]
     skipped_beta: tuple[float, ...]
 
     def share_at(self, threshold: float) -> float:
@@ -87,8 +89,8 @@ class Provenance:
     """
 
     prompts: str
-    n_prompts: int
-    n_tokens: int
+    n_prompts: Count
+    n_tokens: Count
     sampling: Sampling
     seed: int
     date: str
@@ -120,11 +122,11 @@ class Profile:
     vocab_fingerprint: str
     uncertainty: UncertaintySettings
     rejection: RejectionModel
-    delta: float
+    delta: Share
     risk_averse: float
     risk_prone: float
-    k_star: int
-    vartheta: float
+    k_star: Count
+    vartheta: NotNegative
     curve: RiskCurve
     provenance: Provenance
 
@@ -150,86 +152,66 @@ class Profile:
         return fields
 
     def save(self, path: Path) -> None:
-        """Write the profile as JSON.
+        """Write the profile as JSON, whole or not at all.
 
         Raises:
             ConfigurationError: the file cannot be written.
         """
-        try:
-            path.write_text(json.dumps(self.as_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise ConfigurationError(f"the profile {path} cannot be written: {error.strerror}") from error
+        write_whole(path, json.dumps(self.as_json(), indent=1, ensure_ascii=False) + "\n", "the profile", shared=True)
 
 
 def load_profile(path: str | Path) -> Profile:
     """Read a profile.
 
     Raises:
-        ProfileError: the file is missing, is no profile, one of another format, or holds a number out of range.
+        ProfileError: the file is missing, is no profile, one of another format, or holds a number that is out of range
+            or contradicts the others.
     """
     path = Path(path)
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ProfileError(
-            f"the profile {path} cannot be read: {error.strerror}; make one with `cuhlm calibrate`"
-        ) from error
-    except ValueError as error:
-        raise ProfileError(f"{path} is not JSON ({error}); expected what `cuhlm calibrate` writes") from error
-    if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
-        raise ProfileError(f"{path} is not a profile of format {FORMAT}; make it anew with `cuhlm calibrate`")
-    try:
-        profile = _profile(fields)
-    except (AttributeError, TypeError, KeyError, ValueError, ConfigurationError) as error:
-        raise ProfileError(f"{path} is not a whole profile ({error}); make it anew with `cuhlm calibrate`") from error
-    for name, value, holds, expected in _expectations(profile):
-        if not holds:
-            raise ProfileError(
-                f"{path}: {name} is {reprlib.repr(value)}; expected {expected}; make it anew with `cuhlm calibrate`"
-            )
+        fields = read_json(path, "the profile")
+        if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
+            raise ConfigurationError(f"{path} is not a profile of format {FORMAT}")
+        profile = converted(_with_undefined(fields), Profile, str(path))
+        for name, value, holds, expected in _expectations(profile):
+            if not holds:
+                raise ConfigurationError(f"{path}: {name} is {reprlib.repr(value)}; expected {expected}")
+    except ConfigurationError as error:
+        raise ProfileError(f"{error}; make one with `cuhlm calibrate`") from error
     return profile
 
 
-def _profile(fields: dict[str, Any]) -> Profile:
-    uncertainty = fields["uncertainty"] | {"measure": Measure(fields["uncertainty"]["measure"])}
-    curve = {name: tuple(map(_number, values)) for name, values in fields["curve"].items()}
-    rejection: dict[str, Any] = {
-        name: value if name == "n" else _number(value) for name, value in fields["rejection"].items()
-    }
-    parts = {
-        "uncertainty": UncertaintySettings(**uncertainty),
-        "rejection": RejectionModel(**rejection),
-        "curve": RiskCurve(**curve),
-        "provenance": Provenance(**fields["provenance"] | {"sampling": Sampling(**fields["provenance"]["sampling"])}),
-    }
-    numbers = {name: _number(fields[name]) for name in ("delta", "risk_averse", "risk_prone", "vartheta")}
-    return Profile(**(fields | parts | numbers))
-
-
-def _number(value: Any) -> float:
-    """A JSON number; null stands for NaN."""
-    return math.nan if value is None else float(value)
+def _with_undefined(value: Any) -> Any:
+    """`value` with NaN for every null: the inverse of what `json_values` writes."""
+    if isinstance(value, dict):
+        return {name: _with_undefined(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_undefined(inner) for inner in value]
+    return math.nan if value is None else value
 
 
 def _expectations(profile: Profile) -> Iterator[tuple[str, object, bool, str]]:
-    """What must hold of the values that a gate or a truncation computes with: (name, value, holds, expected)."""
-    for name in ("draft_name", "draft_fingerprint", "target_name", "target_fingerprint", "vocab_fingerprint"):
-        value = getattr(profile, name)
-        yield name, value, isinstance(value, str), "a string"
-    for name, value in (("rejection.a", profile.rejection.a), ("rejection.b", profile.rejection.b)):
-        yield name, value, math.isfinite(value), "a number"
-    for name, count in (("k_star", profile.k_star), ("uncertainty.perturbations", profile.uncertainty.perturbations)):
-        yield name, count, type(count) is int and count >= 1, "a whole number, 1 or more"
-    yield "delta", profile.delta, 0 <= profile.delta <= 1, "a number from 0 to 1"
-    yield "vartheta", profile.vartheta, 0 <= profile.vartheta < math.inf, "a number, 0 or more"
-    curve = profile.curve
-    points = len(curve.threshold)
-    ascends = points > 0 and all(low < high for low, high in pairwise(curve.threshold))
-    yield "curve.threshold", curve.threshold, ascends, "ascending numbers"
-    betas = tuple(beta for beta in curve.skipped_beta if not math.isnan(beta))  # NaN where nothing is skipped
-    for name, shares, known in (
-        ("skipped_share", curve.skipped_share, curve.skipped_share),
-        ("skipped_beta", curve.skipped_beta, betas),
+    """What must hold of numbers beyond their own types: (name, value, holds, expected)."""
+    line, curve = profile.rejection, profile.curve
+    for name, number in (("rejection.a", line.a), ("rejection.b", line.b)):
+        yield name, number, math.isfinite(number), "a number"
+    for name, number, again in (
+        ("rejection.r_squared", line.r_squared, line.pearson_r**2),
+        ("risk_averse", profile.risk_averse, risk_averse_threshold(line)),
+        ("risk_prone", profile.risk_prone, risk_prone_threshold(line, profile.delta)),
     ):
-        fits = len(shares) == points and all(0 <= share <= 1 for share in known)
-        yield f"curve.{name}", shares, fits, f"{points} numbers from 0 to 1, one per threshold"
+        yield name, number, _agree(number, again), f"{again}, which follows from the profile's other numbers"
+    r = line.pearson_r
+    yield "rejection.pearson_r", r, math.isnan(r) or abs(r) <= 1, "a number from -1 to 1"
+    ascends = all(low < high for low, high in pairwise(curve.threshold))
+    yield "curve.threshold", curve.threshold, ascends, "ascending numbers"
+    points = f"{len(curve.threshold)} numbers from 0 to 1, one per threshold"
+    for name, shares in (("skipped_share", curve.skipped_share), ("skipped_beta", curve.skipped_beta)):
+        fits = len(shares) == len(curve.threshold) and all(math.isnan(share) or 0 <= share <= 1 for share in shares)
+        yield f"curve.{name}", shares, fits, points
+    shares = curve.skipped_share
+    yield "curve.skipped_share", shares, all(low <= high for low, high in pairwise(shares)), "shares that never fall"
+
+
+def _agree(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9) or (math.isnan(a) and math.isnan(b))

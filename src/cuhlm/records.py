@@ -4,17 +4,18 @@ Statistics, plots, the demo's table and the tests read records. A record holds w
 stage cost on the machine that ran it, so that a trace can be billed for another link without decoding again.
 """
 
-import dataclasses
-import json
 import math
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from cuhlm.errors import ConfigurationError
+import msgspec
+
 from cuhlm.messages import Fate
+from cuhlm.readable import converted, read_json_lines
+from cuhlm.writable import check_writable, unwritable
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,29 +90,33 @@ class TokenRecord:
 def trace_file(path: str | Path) -> Generator[Callable[[TokenRecord], None], None, None]:
     """A new trace at `path`: a function that adds a record to it, as one JSON line, on disk at once.
 
+    What is there stays until the first record comes, so that a run that is refused loses no old trace.
+
     Raises:
         ConfigurationError: the file cannot be written.
     """
-    try:
-        file = Path(path).open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 (closed below, not on an error here)
-    except OSError as error:
-        raise _unwritable(path, error) from error
+    path = Path(path)
+    check_writable(path, "the trace")
+    with ExitStack() as stack:
+        file: TextIO | None = None
 
-    def add(record: TokenRecord) -> None:
-        try:
-            file.write(json.dumps(dataclasses.asdict(record)) + "\n")
-        except OSError as error:
-            raise _unwritable(path, error) from error
+        def write(text: str) -> None:
+            nonlocal file
+            try:
+                if file is None:
+                    file = path.open("w", encoding="utf-8", buffering=1)
+                    stack.callback(_close, file)
+                file.write(text)
+            except OSError as error:
+                raise unwritable(path, "the trace", error) from error
 
-    try:
-        yield add
-    finally:
-        with suppress(OSError):  # every line was written through: what fails here has failed, and been told, before
-            file.close()
+        yield lambda record: write(msgspec.json.encode(record).decode() + "\n")
+        write("")  # an answer without tokens, too, has its own trace
 
 
-def _unwritable(path: str | Path, error: OSError) -> ConfigurationError:
-    return ConfigurationError(f"the trace {path} cannot be written: {error.strerror}; choose another path")
+def _close(file: TextIO) -> None:
+    with suppress(OSError):  # every line was written through: what fails here has failed, and been told, before
+        file.close()
 
 
 def read_trace(path: str | Path) -> Iterator[TokenRecord]:
@@ -120,24 +125,8 @@ def read_trace(path: str | Path) -> Iterator[TokenRecord]:
     Raises:
         ConfigurationError: the file cannot be read or a line of it is not a record.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise ConfigurationError(f"the trace {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path} is not a trace ({error}); expected what --trace writes") from error
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
-        try:
-            fields = json.loads(line)
-            fields["fate"] = Fate(fields["fate"])
-            fields["stages"] = Stages(**fields["stages"])
-            yield TokenRecord(**fields)
-        except (ValueError, TypeError, KeyError) as error:
-            raise ConfigurationError(
-                f"{path}, line {number}, is not a trace record ({error}); expected what --trace writes"
-            ) from error
+    for _, where, values in read_json_lines(Path(path), "the trace"):
+        yield converted(values, TokenRecord, where)
 
 
 def json_values(value: Any) -> Any:

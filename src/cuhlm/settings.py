@@ -5,6 +5,7 @@ Numbers come from the pair's profile unless they are given. Which of them a meth
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from cuhlm.errors import ConfigurationError, ProfileError
 from cuhlm.messages import Sampling
@@ -12,8 +13,9 @@ from cuhlm.methods import DraftFrom, GateRule, Method, TruncationRule
 from cuhlm.profiles import Profile, UncertaintySettings
 from cuhlm.theory.rejection import RejectionModel
 
-RISK_AVERSE = "risk-averse"
-RISK_PRONE = "risk-prone"
+Rule = Literal["risk-averse", "risk-prone"]
+RISK_AVERSE: Rule = "risk-averse"
+RISK_PRONE: Rule = "risk-prone"
 DEFAULT_VARTHETA = 0.1
 
 

@@ -1,7 +1,8 @@
 """Writing results: whether one can be written, asked before the work that makes it, and no half-written ones."""
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cuhlm.errors import ConfigurationError
@@ -18,18 +19,52 @@ def check_writable(path: Path, what: str) -> None:
         ConfigurationError: with the system's reason.
     """
     existed = path.exists()
+    if path.is_fifo():  # opened and closed, it would end for its reader
+        return
     try:
         with path.open("a"):
             pass
     except OSError as error:
-        raise ConfigurationError(f"{what} {path} cannot be written: {error.strerror}; choose another path") from error
+        raise unwritable(path, what, error) from error
     if not existed:
         path.resolve().unlink()  # of a link that led nowhere, what it led to
 
 
+def unwritable(path: Path, what: str, error: OSError) -> ConfigurationError:
+    """The error to raise where the result `what` cannot be written to `path`."""
+    return ConfigurationError(f"{what} {path} cannot be written: {error.strerror or error}; choose another path")
+
+
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Another path to write to, which becomes `path` at the end; an interruption leaves `path` as it was."""
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
-    yield partial
-    partial.replace(path)
+def written_whole(path: Path, what: str = "the file", *, shared: bool = False) -> Iterator[Path]:
+    """Another path to write to, which becomes `path` at the end; whatever fails before leaves `path` as it was.
+
+    Args:
+        path: of the file to be.
+        what: it is, for the message.
+        shared: whether other processes write into this folder; two of them then never write one file. Where none do,
+            what a killed process left is written over by the next.
+
+    Raises:
+        ConfigurationError: the file cannot be written.
+    """
+    whole = path.resolve()  # a link stays one
+    owner = f".{os.getpid()}" if shared else ""
+    replaced = whole.is_file() or not whole.exists()  # a device or a pipe is none, and holds nothing to keep
+    partial = whole.with_name(f"{whole.stem}{owner}.partial{whole.suffix}") if replaced else whole
+    try:
+        yield partial
+        if replaced:
+            partial.replace(whole)
+    except OSError as error:
+        raise unwritable(path, what, error) from error
+    finally:
+        if replaced:
+            with suppress(OSError):
+                partial.unlink()
+
+
+def write_whole(path: Path, text: str, what: str = "the file", *, shared: bool = False) -> None:
+    """Write `text` to `path` as UTF-8, whole or not at all; arguments and errors as those of `written_whole`."""
+    with written_whole(path, what, shared=shared) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -46,6 +46,18 @@ def test_a_ratio_of_two_methods_on_the_same_prompts_is_paired() -> None:
     assert twice == pytest.approx((2, 2, 2))
 
 
+def test_the_interval_of_many_units_has_the_width_of_the_normal_one() -> None:
+    values = np.random.default_rng(4).random(4000)
+    found = estimate(Ratio(values, np.ones(4000)), resample_counts(4000, seed=9))
+    assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(values.size), rel=0.1)
+
+
+def test_one_unit_alone_has_no_interval() -> None:
+    found = estimate(Ratio(np.array([3.0]), np.array([2.0])), resample_counts(1))
+    assert found.value == 1.5
+    assert np.isnan(found[1:]).all()
+
+
 def test_units_with_nothing_to_say_are_left_out() -> None:
     ratio = Ratio(np.array([1.0, 0.0, 3.0]), np.array([1.0, 0.0, 1.0]))
     found = estimate(ratio, resample_counts(3))

@@ -8,13 +8,14 @@ import pytest
 from tests.toy_pair import VOCAB
 
 from cuhlm.errors import ConfigurationError, ContextOverflow, ProfileError
-from cuhlm.measuring.calibrate import CalibrationPlan, calibrate
+from cuhlm.measuring.calibrate import CalibrationPlan, Tokens, calibrate, skipped_risk
 from cuhlm.measuring.prompts import Prompt, read_prompts
 from cuhlm.messages import Sampling
 from cuhlm.methods import METHODS
 from cuhlm.profiles import Profile, load_profile
 from cuhlm.settings import settings_for
 from cuhlm.testing import ToyEngine
+from cuhlm.theory.truncation import MeanBound
 from cuhlm.theory.uncertainty import Measure
 
 DRAFT = ToyEngine(vocab_size=VOCAB, seed=5, sharpness=2, noise=0.6)  # sharp enough for β to grow with u
@@ -44,6 +45,45 @@ def test_k_star_is_the_smallest_k_within_the_bound(calibrated) -> None:
     profile, tokens = calibrated
     assert tokens.bound.values[profile.k_star - 1] <= profile.vartheta
     assert profile.k_star == 1 or tokens.bound.values[profile.k_star - 2] > profile.vartheta
+
+
+def test_each_token_is_counted_to_its_text(calibrated) -> None:
+    assert calibrated[1].text == [number for number in range(4) for _ in range(60)]
+
+
+def test_skipped_risk_describes_the_skipped_tokens_only() -> None:
+    tokens = Tokens(MeanBound(2), u=[0.0, 0.1, 0.2, 0.9], beta=[0.0, 0.3, 0.0, 1.0], text=[0, 0, 1, 1])
+    share, risk = skipped_risk(tokens, 0.2, seed=1)
+    assert share == 0.75
+    assert risk.value == pytest.approx(0.1)
+    assert 0 <= risk.low <= risk.value <= risk.high <= 0.15  # the means of the two texts
+    assert (share, risk) == skipped_risk(tokens, 0.2, seed=1)
+    nothing = skipped_risk(tokens, float("nan"), seed=1)
+    assert nothing.share == 0
+    assert np.isnan(nothing.mean_beta).all()
+    alone = skipped_risk(replace(tokens, text=[0, 0, 0, 0]), 0.2, seed=1)
+    assert alone.mean_beta.value == risk.value
+    assert np.isnan(alone.mean_beta[1:]).all()  # one text tells nothing of how texts differ
+
+
+def test_the_risk_interval_covers_where_tokens_of_a_text_are_alike() -> None:
+    # n = 200 calibrations of 40 texts of 20 tokens with seed 11: β = text effect + noise, of equal variance, mean 0.5.
+    # H0: the interval covers with at least 0.93 (the percentile bootstrap of 40 texts: a little less than 0.95);
+    # below 0.86 with a false alarm of about 1e-4 (binomial). Taking tokens as independent covers about 0.5.
+    random = np.random.default_rng(11)
+    covered = naive_covered = 0
+    widths = []
+    for _ in range(200):
+        beta = np.repeat(random.uniform(0.2, 0.8, 40), 20) + random.uniform(-0.3, 0.3, 800)
+        tokens = Tokens(MeanBound(2), u=[0.0] * 800, beta=list(beta), text=list(np.repeat(np.arange(40), 20)))
+        _, risk = skipped_risk(tokens, 0.5, seed=0)
+        half = 1.96 * beta.std() / np.sqrt(800)  # as the bootstrap over single tokens, see test_bootstrap
+        covered += risk.low <= 0.5 <= risk.high
+        naive_covered += abs(risk.value - 0.5) <= half
+        widths.append((risk.high - risk.low) / (2 * half))
+    assert covered / 200 >= 0.86
+    assert naive_covered / 200 < 0.7
+    assert min(widths) > 1.5
 
 
 def test_the_same_plan_measures_the_same(calibrated) -> None:
@@ -108,7 +148,8 @@ def test_too_few_tokens_are_refused() -> None:
 
 def test_a_profile_survives_the_disk(calibrated, tmp_path: Path) -> None:
     profile: Profile = calibrated[0]
-    undefined = replace(profile, risk_averse=float("nan"))
+    flat = replace(profile.rejection, a=-profile.rejection.a)
+    undefined = replace(profile, rejection=flat, risk_averse=float("nan"), risk_prone=float("nan"))
     for number, saved in enumerate((profile, undefined)):
         saved.save(tmp_path / f"{number}.json")
         loaded = load_profile(tmp_path / f"{number}.json")
@@ -128,11 +169,15 @@ def test_a_profile_is_refused_for_another_pair_and_names_the_model(calibrated) -
     ("text", "message"),
     [
         ("", "is empty"),
-        ('{"prompt": "a"}\n{"text": "b"}', "line 2, is no prompt"),
-        ("nonsense", "line 1, is no prompt"),
-        ('["prompt"]', "line 1, is no prompt"),
-        ('{"prompt": null}', "line 1, is no prompt"),
-        ('{"prompt": ["a", 1]}', "line 1, is no prompt"),
+        ('{"prompt": "a"}\n{"text": "b"}', "line 2: prompt is missing"),
+        ("nonsense", "line 1 is not JSON"),
+        ('["prompt"]', r"line 1: it is \['prompt'\]; expected a table"),
+        ('{"prompt": null}', "line 1: prompt is None; expected a string"),
+        ('{"prompt": ["a", 1]}', r"line 1: prompt is \['a', 1\]; expected a string"),
+        ('{"prompt": "\\ud800"}', "line 1 is not JSON"),
+        ('{"prompt": "a", "id": true}', "line 1: id is True; expected a whole number or a string or nothing"),
+        ('{"prompt": "a", "id": 1.5}', "line 1: id is 1.5; expected a whole number or a string or nothing"),
+        ('{"prompt": "a", "answer": 3}', "line 1: answer is 3; expected a string or nothing"),
     ],
 )
 def test_a_prompt_file_that_is_none_is_refused(text: str, message: str, tmp_path: Path) -> None:
@@ -145,6 +190,16 @@ def test_a_prompt_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "prompts.jsonl").write_bytes('{"prompt": "é"}'.encode("latin-1"))
     with pytest.raises(ConfigurationError, match="is not UTF-8"):
         read_prompts(tmp_path / "prompts.jsonl")
+
+
+def test_what_a_prompt_does_not_have_is_empty_and_what_others_add_is_left_aside(tmp_path: Path) -> None:
+    lines = (
+        '{"prompt": "a", "id": 7, "task": null, "reference": "r"}',
+        "",
+        '{"prompt": "b", "id": null, "source": [1]}',
+    )
+    (tmp_path / "prompts.jsonl").write_text("\n".join(lines), encoding="utf-8-sig")
+    assert read_prompts(tmp_path / "prompts.jsonl") == [Prompt("7", "a", reference="r"), Prompt("3", "b")]
 
 
 def test_a_line_separator_inside_a_prompt_separates_no_lines(tmp_path: Path) -> None:

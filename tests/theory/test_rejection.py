@@ -12,7 +12,6 @@ from cuhlm.theory.rejection import (
     rejection_probability,
     risk_averse_threshold,
     risk_prone_threshold,
-    skipped_risk,
 )
 
 PAPER = RejectionModel(a=0.815, b=-0.066)  # TinyLlama-1.1B → Llama-2-7B
@@ -67,21 +66,3 @@ def test_a_line_that_does_not_rise_has_no_threshold_and_skips_nothing():
 
 def test_delta_is_the_share_of_tokens_that_could_be_rejected():
     assert delta(np.array([0.5, 0.5, 0.5, 0.5]), np.array([0.4, 0.5, 0.6, 0.1])) == 0.5
-
-
-def test_skipped_risk_describes_the_skipped_tokens_only():
-    u, beta = np.array([0.0, 0.1, 0.2, 0.9]), np.array([0.0, 0.3, 0.0, 1.0])
-    risk = skipped_risk(u, beta, 0.2, seed=1)
-    assert risk.share == 0.75
-    assert risk.mean_beta == pytest.approx(0.1)
-    assert 0 <= risk.low <= risk.mean_beta <= risk.high <= 0.3
-    assert risk == skipped_risk(u, beta, 0.2, seed=1)
-    nothing = skipped_risk(u, beta, float("nan"), seed=1)
-    assert nothing.share == 0
-    assert math.isnan(nothing.mean_beta)
-
-
-def test_the_bootstrap_interval_has_the_width_of_the_normal_one():
-    beta = np.random.default_rng(4).random(4000)
-    risk = skipped_risk(np.zeros(4000), beta, 0.5, seed=9)
-    assert risk.high - risk.low == pytest.approx(2 * 1.96 * beta.std() / np.sqrt(beta.size), rel=0.1)

@@ -11,10 +11,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from cuhlm.engines.load import load_engine
-from cuhlm.measuring.calibrate import CalibrationPlan, Tokens, calibrate
+from cuhlm.measuring.calibrate import CalibrationPlan, Tokens, calibrate, skipped_risk
 from cuhlm.measuring.prompts import Prompt
 from cuhlm.profiles import Profile
-from cuhlm.theory.rejection import skipped_risk
 from cuhlm.writable import check_writable
 
 
@@ -58,13 +57,12 @@ def _print(console: Console, profile: Profile, tokens: Tokens) -> None:
         f"Δ = P(y_d < x_d) = {profile.delta:.3f}   mean β = {np.mean(tokens.beta):.3f}\n"
         f"k* = {profile.k_star} at ϑ = {profile.vartheta:g}"
     )
-    table = Table("threshold", "u_th", "would skip", "mean β of the skipped", "95 % interval", header_style="bold")
-    u, beta = np.array(tokens.u), np.array(tokens.beta)
+    headings = ("threshold", "u_th", "would skip", "mean β of the skipped", "95 % interval over texts")
+    table = Table(*headings, header_style="bold")
     for name, threshold in (("risk-averse", profile.risk_averse), ("risk-prone", profile.risk_prone)):
-        risk = skipped_risk(u, beta, threshold, seed=made.seed)
-        interval = "–" if np.isnan(risk.mean_beta) else f"{risk.low:.3f} … {risk.high:.3f}"
-        mean = "–" if np.isnan(risk.mean_beta) else f"{risk.mean_beta:.3f}"
-        table.add_row(name, f"{threshold:.3f}", f"{risk.share:.1%}", mean, interval)
+        share, (mean, low, high) = skipped_risk(tokens, threshold, seed=made.seed)
+        cells = ("–" if np.isnan(mean) else f"{mean:.3f}", "–" if np.isnan(low) else f"{low:.3f} … {high:.3f}")
+        table.add_row(name, f"{threshold:.3f}", f"{share:.1%}", *cells)
     console.print(table)
     for name, threshold in (("risk-averse", profile.risk_averse), ("risk-prone", profile.risk_prone)):
         if meaning := outside(threshold):

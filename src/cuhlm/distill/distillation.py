@@ -32,7 +32,8 @@ from cuhlm.distill.precision import faster_dtype
 from cuhlm.distill.student import Student
 from cuhlm.distill.text import Text
 from cuhlm.distill.training import Schedule, Trainer
-from cuhlm.writable import written_whole
+from cuhlm.readable import converted, read_json
+from cuhlm.writable import write_whole, written_whole
 
 _CHOICE_TOKENS = 6 * 256  # of text that layers are chosen on: about 700 of them are answers
 _FITTING_TOKENS = 128 * 256
@@ -159,9 +160,8 @@ class Distillation:
             text = self._beginning(_CHOICE_TOKENS)
             self._listener.begins("choosing layers", self._target.shape.layers - self._training.layers)
             layers = choose_layers(self._target, text, self._training.layers, self._listener.done)
-            with written_whole(path) as partial:
-                partial.write_text(json.dumps(layers), encoding="utf-8")
-        return tuple(json.loads(path.read_text(encoding="utf-8")))
+            write_whole(path, json.dumps(layers))
+        return converted(read_json(path, "the layers"), tuple[int, ...], str(path))
 
     def _round(self, trainer: Trainer, checkpoint: Path) -> None:
         """The steps that are left of a round; a checkpoint is left behind, however it ends."""

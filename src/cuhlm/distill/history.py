@@ -1,11 +1,13 @@
 """What a run has measured so far: one line a measurement, kept in its folder."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
+
 from cuhlm.measuring.agreement import Agreement
+from cuhlm.readable import converted, read_json_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,14 @@ class History:
     """The measurements of a run."""
 
     def __init__(self, path: Path) -> None:
+        """Those in `path`, if it is there.
+
+        Raises:
+            ConfigurationError: a line of it is no measurement.
+        """
         self._path = path
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        self.measurements = [_measurement(line) for line in lines]
+        lines = read_json_lines(path, "the history") if path.exists() else ()
+        self.measurements = [converted(values, Measurement, where) for _, where, values in lines]
 
     @property
     def seconds(self) -> float:
@@ -39,16 +46,5 @@ class History:
     def add(self, measurement: Measurement) -> None:
         """Keep a measurement."""
         self.measurements.append(measurement)
-        fields = {
-            "tokens": measurement.tokens,
-            "seconds": round(measurement.seconds, 1),
-            "agreements": [agreement.as_json() for agreement in measurement.agreements],
-        }
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(fields) + "\n")
-
-
-def _measurement(line: str) -> Measurement:
-    fields = json.loads(line)
-    agreements = [Agreement(**agreement) for agreement in fields["agreements"]]
-    return Measurement(fields["tokens"], fields["seconds"], agreements)
+        with self._path.open("ab") as file:
+            file.write(msgspec.json.encode(replace(measurement, seconds=round(measurement.seconds, 1))) + b"\n")

@@ -1,14 +1,16 @@
 """What to distil, and how: every number of a run in one place, kept beside its checkpoints."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from cuhlm.errors import ConfigurationError
-from cuhlm.writable import check_writable, written_whole
+from cuhlm.readable import converted, read_json
+from cuhlm.writable import check_writable, write_whole
 
 _FILE = "plan.json"
 _GROWING = "tokens"  # a finished run goes on where it is given more of these
@@ -138,40 +140,38 @@ def check_plan(plan: Plan, folder: Path) -> None:
     path = folder / _FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        check_writable(path, "the plan")
-        if path.exists():
-            _check_same(plan, json.loads(path.read_text(encoding="utf-8")), folder)
     except OSError as error:
         raise ConfigurationError(
             f"{folder} cannot be used ({error.strerror}); expected a folder; give another --out"
         ) from error
-    except ValueError as error:
-        raise ConfigurationError(
-            f"{path} is no plan of a distillation ({error}); expected one that cuhlm distill wrote; give another --out"
-        ) from error
+    check_writable(path, "the plan")
+    if path.exists():
+        _check_same(plan, _kept(path), folder)
 
 
 def keep_plan(plan: Plan, folder: Path) -> None:
     """Write `plan` into `folder`, for `check_plan` of a later run."""
-    with written_whole(folder / _FILE) as partial:  # with half a plan the folder would be refused
-        partial.write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
+    write_whole(folder / _FILE, json.dumps(asdict(plan), indent=1), "the plan")
 
 
-def _check_same(plan: Plan, kept: Any, folder: Path) -> None:
-    wanted = json.loads(json.dumps(asdict(plan)))
-    for name, value, before in _pairs(wanted, kept):
-        if name != _GROWING and value != before:
+def _kept(path: Path) -> Plan:
+    try:
+        return converted(read_json(path, "the plan"), Plan, str(path))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}; expected a plan that cuhlm distill wrote; give another --out") from error
+
+
+def _check_same(plan: Plan, kept: Plan, folder: Path) -> None:
+    before = _numbers(kept)
+    for name, value in _numbers(plan).items():
+        if name != _GROWING and value != before[name]:
             raise ConfigurationError(
-                f"{folder} holds a distillation with {name} {before!r}, not {value!r}; expected the same but for "
+                f"{folder} holds a distillation with {name} {before[name]!r}, not {value!r}; expected the same but for "
                 f"{_GROWING}; give what it was begun with, or another --out"
             )
 
 
-def _pairs(wanted: dict[str, Any], kept: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Each number of two plans, side by side."""
-    for name, value in wanted.items():
-        before = kept.get(name) if isinstance(kept, dict) else None
-        if isinstance(value, dict):
-            yield from _pairs(value, before)
-        else:
-            yield name, value, before
+def _numbers(plan: Plan) -> dict[str, object]:
+    """Everything that a plan says, by name."""
+    said: dict[str, Any] = msgspec.to_builtins(plan)
+    return {**said.pop("training"), **said}

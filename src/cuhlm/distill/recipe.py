@@ -14,6 +14,7 @@ from cuhlm.engines.fingerprints import file_fingerprint
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.errors import ConfigurationError
 from cuhlm.measuring.prompts import encode_prompt
+from cuhlm.writable import write_whole
 
 if TYPE_CHECKING:
     from cuhlm.distill.distillation import DistillationListener
@@ -105,7 +106,7 @@ def distill(recipe: Recipe, folder: Path, listener: "DistillationListener", *, t
             decoded_on=_processor(),
             trained_on=_trained_on(),
         )
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    write_whole(folder / "README.md", card)
     return shipped
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import resource
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from cuhlm.experiments.report.positions import read_positions
 from cuhlm.experiments.report.results import collect_results, tidy
 from cuhlm.measuring.similarity import Embedder, is_installed
 from cuhlm.records import json_values
+from cuhlm.writable import write_whole, written_whole
 
 
 def run_experiment(spec: Spec, spec_file: Path, out: Path, *, processes: int, listener: GridListener) -> dict[str, Any]:
@@ -39,9 +39,9 @@ def run_experiment(spec: Spec, spec_file: Path, out: Path, *, processes: int, li
     started = time.perf_counter()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(spec_file, out / "spec.toml")
     except OSError as error:
         raise ConfigurationError(f"{out} cannot be written: {error.strerror}; choose another --out") from error
+    write_whole(out / "spec.toml", spec_file.read_text(encoding="utf-8"))
     _write_json(out / "effective_spec.json", dataclasses.asdict(spec))
     grid = run_grid(spec, out, processes=processes, listener=listener)
     made |= {
@@ -70,21 +70,25 @@ def _report(spec: Spec, grid: Grid, out: Path, made: dict[str, Any]) -> dict[str
     drawings += figures_of_positions(walks, long_walks, grid.vocab_size)
     (out / "tables").mkdir(exist_ok=True)
     for table in tables:
-        pl.DataFrame(table.rows, infer_schema_length=None).write_csv(out / "tables" / f"{table.name}.csv")
+        _write_csv(out / "tables" / f"{table.name}.csv", pl.DataFrame(table.rows, infer_schema_length=None))
     for drawing in drawings:
         drawing.save(out / "figures")
-    tidy(results).write_csv(out / "results.csv")
+    _write_csv(out / "results.csv", tidy(results))
     _write_json(out / "headline.json", found)
     made["reporting_seconds"] = round(time.perf_counter() - started, 1)
     _write_json(out / "environment.json", made)
     page = render(spec, grid, results, rows, found["differences"], tables, drawings, made)
-    (out / "report.html").write_text(page, encoding="utf-8")
+    write_whole(out / "report.html", page)
     return found
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    text = json.dumps(json_values(values), indent=1, ensure_ascii=False, default=str)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(json_values(values), indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def _write_csv(path: Path, table: pl.DataFrame) -> None:
+    with written_whole(path) as partial:
+        table.write_csv(partial)
 
 
 def _cpu_seconds(whose: int) -> float:

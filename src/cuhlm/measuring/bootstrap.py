@@ -13,7 +13,7 @@ Counts = npt.NDArray[np.int64]
 
 
 class Estimate(NamedTuple):
-    """A number with its 95 % bootstrap interval; all NaN where there is nothing to estimate.
+    """A number with its 95 % bootstrap interval; NaN where there is nothing to estimate, or no interval.
 
     Attributes:
         value: of the whole sample.
@@ -62,11 +62,16 @@ def estimate(ratio: Ratio, counts: Counts, *, over: Ratio | None = None) -> Esti
     with np.errstate(divide="ignore", invalid="ignore"):
         (value,) = _values(ratio, ones, over)
         values = _values(ratio, counts, over)
+    return _with_interval(float(value), values, counts)
+
+
+def _with_interval(value: float, values: Floats, counts: Counts) -> Estimate:
+    """`value` with the interval of its resamples; one unit alone tells nothing of how units differ."""
     values = values[np.isfinite(values)]
-    if not values.size:
-        return Estimate(float(value), float("nan"), float("nan"))
+    if not values.size or counts.shape[1] < 2:
+        return Estimate(value, float("nan"), float("nan"))
     low, high = np.quantile(values, (0.025, 0.975))
-    return Estimate(float(value), float(low), float(high))
+    return Estimate(value, float(low), float(high))
 
 
 def _values(ratio: Ratio, counts: Counts, over: Ratio | None) -> Floats:
@@ -86,11 +91,7 @@ def weighted_estimate(
     """
     value = statistic(np.ones(len(unit_of_row)))
     values = np.array([statistic(drawn[unit_of_row].astype(np.float64)) for drawn in counts])
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return Estimate(value, float("nan"), float("nan"))
-    low, high = np.quantile(values, (0.025, 0.975))
-    return Estimate(value, float(low), float(high))
+    return _with_interval(value, values, counts)
 
 
 def weighted_correlation(a: Floats, b: Floats, weights: Floats) -> float:

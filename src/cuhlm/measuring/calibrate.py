@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from cuhlm.device.gate import Measurement, make_measurement
 from cuhlm.device.pairing import shared_vocabulary
 from cuhlm.engines.base import Engine
 from cuhlm.errors import ConfigurationError, ContextOverflow
+from cuhlm.measuring.bootstrap import Estimate, Ratio, estimate, resample_counts
 from cuhlm.measuring.prompts import Prompt, encode_prompt
 from cuhlm.measuring.target_text import walk
 from cuhlm.messages import Array, Sampling
@@ -73,6 +75,7 @@ class Tokens:
         u: uncertainty of the drafts.
         beta: their rejection probabilities.
         below: whether y_d < x_d.
+        text: the number of the text that the token is of.
         bound: mean of U(k) over them.
     """
 
@@ -80,6 +83,33 @@ class Tokens:
     u: list[float] = field(default_factory=list)
     beta: list[float] = field(default_factory=list)
     below: list[bool] = field(default_factory=list)
+    text: list[int] = field(default_factory=list)
+
+
+class SkippedRisk(NamedTuple):
+    """The risk taken with a threshold.
+
+    Attributes:
+        share: of tokens skipped.
+        mean_beta: of the skipped tokens; NaN where there are none.
+    """
+
+    share: float
+    mean_beta: Estimate
+
+
+def skipped_risk(tokens: Tokens, threshold: float, *, seed: int) -> SkippedRisk:
+    """Expected risk of the tokens that a gate with `threshold` would skip.
+
+    Args:
+        tokens: at least one.
+        threshold: u_th.
+        seed: of the resampling, which takes whole texts: tokens of one text are not independent.
+    """
+    skipped, text = np.array(tokens.u) <= threshold, np.array(tokens.text)
+    betas, counts = (np.bincount(text, each).astype(np.float64) for each in (skipped * np.array(tokens.beta), skipped))
+    ratio = Ratio(betas, counts)
+    return SkippedRisk(float(skipped.mean()), estimate(ratio, resample_counts(text.max() + 1, seed=seed)))
 
 
 def calibrate(
@@ -105,6 +135,7 @@ def calibrate(
     for done, prompt in enumerate(encoded):
         progress(done, len(prompts))
         _measure_answer(draft, target, prompt, plan, plan.seed + done, tokens)
+        tokens.text += [done] * (len(tokens.u) - len(tokens.text))
     progress(len(prompts), len(prompts))
     if len(tokens.u) < 10:
         raise ConfigurationError(f"{len(tokens.u)} calibration tokens are too few to fit a line; give more prompts")

@@ -1,11 +1,12 @@
 """Prompts: from files, and from text to tokens."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cuhlm.engines.base import Tokenizer
 from cuhlm.errors import ConfigurationError
+from cuhlm.readable import converted, read_json_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,17 @@ class Prompt:
     answer: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of a prompt file; null is as good as nothing."""
+
+    prompt: str
+    id: str | int | None = None
+    task: str | None = None
+    reference: str | None = None
+    answer: str | None = None
+
+
 def read_prompts(path: Path, limit: int | None = None) -> list[Prompt]:
     """The prompts of a JSON-lines file, one object with `prompt` (and perhaps the other fields of `Prompt`) a line.
 
@@ -37,13 +49,7 @@ def read_prompts(path: Path, limit: int | None = None) -> list[Prompt]:
     Raises:
         ConfigurationError: the file cannot be read, or a line of it is no prompt.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # `splitlines` would also split at U+2028 in a string
-    except OSError as error:
-        raise ConfigurationError(f"the prompt file {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"the prompt file {path} is not UTF-8 ({error}); save it as UTF-8") from error
-    prompts = [_prompt(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    prompts = [_prompt(*line) for line in read_json_lines(path, "the prompt file")]
     if not prompts:
         raise ConfigurationError(f"the prompt file {path} is empty; expected one JSON object with a prompt per line")
     if limit is None or limit >= len(prompts):
@@ -59,14 +65,10 @@ def encode_prompt(tokenizer: Tokenizer, text: str, *, system: str | None = None,
     return tuple(tokenizer.tokenize(tokenizer.render_chat(messages)))
 
 
-def _prompt(path: Path, number: int, line: str) -> Prompt:
+def _prompt(number: int, where: str, values: Any) -> Prompt:
     try:
-        fields = json.loads(line)
-        if not isinstance(fields["prompt"], str):
-            raise TypeError(f"its prompt is {fields['prompt']!r}")
-        optional = {name: str(fields[name]) for name in ("task", "reference", "answer") if name in fields}
-        return Prompt(str(fields.get("id", number)), fields["prompt"], **optional)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ConfigurationError(
-            f'{path}, line {number}, is no prompt ({error}); expected a JSON object like {{"prompt": "…"}}'
-        ) from error
+        line = converted(values, _Line, where, takes_more=True)
+    except ConfigurationError as error:
+        raise ConfigurationError(f'{error}; a prompt is a JSON object like {{"prompt": "…"}}') from error
+    name = number if line.id is None else line.id
+    return Prompt(str(name), line.prompt, line.task or "", line.reference or "", line.answer or "")

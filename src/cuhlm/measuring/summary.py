@@ -1,10 +1,53 @@
 """A trace as numbers (design 2.8)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
+
+from cuhlm.measuring.bootstrap import Ratio
 from cuhlm.messages import Fate
 from cuhlm.records import TokenRecord
+
+
+class Mean(NamedTuple):
+    """A mean over the tokens of a trace, as what each token adds.
+
+    Attributes:
+        sum_: to the numerator.
+        counts: to the denominator; 0 for a token that has nothing to say.
+    """
+
+    sum_: Callable[[TokenRecord], float]
+    counts: Callable[[TokenRecord], float] = lambda _: 1
+
+
+MEANS = {
+    "transmitted_share": Mean(lambda record: record.transmitted),
+    "mean_k": Mean(lambda record: record.k, lambda record: record.k > 0),
+    "uplink_bytes_per_token": Mean(lambda record: record.payload_bits / 8),
+    "wire_bytes_per_token": Mean(lambda record: _counted(record.wire_bytes_up)),
+    "wire_bytes_down_per_token": Mean(lambda record: _counted(record.wire_bytes_down)),
+    "target_passes_per_token": Mean(lambda record: record.target_passes),
+    "acceptance": Mean(
+        lambda record: record.fate is Fate.ACCEPTED, lambda record: record.fate in (Fate.ACCEPTED, Fate.RESAMPLED)
+    ),
+    "mean_beta": Mean(lambda record: record.beta or 0.0, lambda record: record.beta is not None),
+}
+
+
+def _counted(count: int | None) -> float:
+    return float("nan") if count is None else count
+
+
+def trace_ratio(name: str, traces: Sequence[Sequence[TokenRecord]]) -> Ratio:
+    """One of `MEANS` over several traces, as a ratio of sums with an entry per trace."""
+    mean = MEANS[name]
+    return Ratio(
+        np.array([sum(map(mean.sum_, records)) for records in traces], dtype=np.float64),
+        np.array([sum(map(mean.counts, records)) for records in traces], dtype=np.float64),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +86,10 @@ def summarise(records: Sequence[TokenRecord], vocab_size: int) -> Summary:
         records: of one or several answers.
         vocab_size: |V|, of the payloads.
     """
-    sent = [record.k for record in records if record.k > 0]
-    fates = [record.fate for record in records]
-    accepted, resampled = fates.count(Fate.ACCEPTED), fates.count(Fate.RESAMPLED)
-    betas = [record.beta for record in records if record.beta is not None]
-    mean_k = _mean(sent)
-    return Summary(
-        tokens=len(records),
-        transmitted_share=_mean([record.transmitted for record in records]),
-        mean_k=mean_k,
-        vocabulary_compression=1 - mean_k / vocab_size,
-        uplink_bytes_per_token=_mean([record.payload_bits / 8 for record in records]),
-        wire_bytes_per_token=_mean([_counted(record.wire_bytes_up) for record in records]),
-        wire_bytes_down_per_token=_mean([_counted(record.wire_bytes_down) for record in records]),
-        target_passes_per_token=_mean([record.target_passes for record in records]),
-        acceptance=accepted / (accepted + resampled) if accepted + resampled else float("nan"),
-        mean_beta=_mean(betas),
-    )
+    means = {name: _mean(trace_ratio(name, [records])) for name in MEANS}
+    return Summary(tokens=len(records), vocabulary_compression=1 - means["mean_k"] / vocab_size, **means)
 
 
-def _counted(count: int | None) -> float:
-    return float("nan") if count is None else count
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else float("nan")
+def _mean(ratio: Ratio) -> float:
+    (sum_,), (count,) = ratio
+    return float(sum_ / count) if count else float("nan")

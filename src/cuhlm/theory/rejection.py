@@ -1,7 +1,6 @@
 """How likely the target is to reject a draft, predicted from its uncertainty; and thresholds (design 2.4)."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +8,6 @@ import numpy.typing as npt
 from cuhlm.errors import ConfigurationError
 from cuhlm.messages import Array
 from cuhlm.theory import verification
-from cuhlm.theory.randomness import Purpose, uniforms
 
 Floats = npt.NDArray[np.float64]
 
@@ -96,45 +94,3 @@ def risk_averse_threshold(model: RejectionModel) -> float:
 def risk_prone_threshold(model: RejectionModel, delta: float) -> float:
     """u_th = (Δ − b) / a: skip where the predicted rejection probability is at most Δ; NaN where a ≤ 0."""
     return (delta - model.b) / model.a if model.a > 0 else float("nan")
-
-
-class SkippedRisk(NamedTuple):
-    """The risk taken with a threshold.
-
-    Attributes:
-        share: of tokens skipped.
-        mean_beta: of the skipped tokens; NaN where there are none.
-        low: lower end of the 95 % bootstrap interval of `mean_beta`.
-        high: upper end.
-    """
-
-    share: float
-    mean_beta: float
-    low: float
-    high: float
-
-
-def skipped_risk(u: Floats, beta: Floats, threshold: float, *, seed: int, resamples: int = 1000) -> SkippedRisk:
-    """Expected risk of the tokens that a gate with `threshold` would skip, with a bootstrap interval.
-
-    The interval treats tokens as independent; tokens of one text are not quite, so it is somewhat narrow.
-
-    Args:
-        u: uncertainties, shape (n,), n ≥ 1.
-        beta: rejection probabilities, shape (n,).
-        threshold: u_th.
-        seed: of the resampling.
-        resamples: of the bootstrap; resample r has the key (seed, r, BOOTSTRAP).
-    """
-    skipped = np.asarray(beta, dtype=np.float64)[np.asarray(u) <= threshold]
-    share = skipped.size / len(u)
-    if skipped.size == 0:
-        return SkippedRisk(share, float("nan"), float("nan"), float("nan"))
-    means = [_resampled_mean(skipped, seed, number) for number in range(resamples)]
-    low, high = np.quantile(means, (0.025, 0.975))
-    return SkippedRisk(share, float(skipped.mean()), float(low), float(high))
-
-
-def _resampled_mean(values: Floats, seed: int, number: int) -> float:
-    picks = (uniforms(seed, number, Purpose.BOOTSTRAP, values.size) * values.size).astype(np.intp)
-    return float(values[picks].mean())

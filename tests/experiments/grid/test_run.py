@@ -16,8 +16,9 @@ from cuhlm.experiments.grid.jobs import AnswerJob, Cell, WalkJob, answer_jobs, t
 from cuhlm.experiments.grid.replay import replay
 from cuhlm.experiments.grid.run import Grid, pair_of, run_grid
 from cuhlm.experiments.grid.spec import (
+    Billing,
     Calibration,
-    MethodChoice,
+    Methods,
     Part,
     PromptSet,
     Spec,
@@ -30,7 +31,6 @@ from cuhlm.experiments.report.measures import measure_cell
 from cuhlm.measuring.bootstrap import estimate, resample_counts
 from cuhlm.measuring.summary import summarise
 from cuhlm.messages import Fate
-from cuhlm.methods import METHODS
 
 PROMPTS = ('{"id": "a", "prompt": "Name three fruits."}', '{"id": "b/2", "prompt": "Why is the sky blue?"}')
 METHOD_NAMES = ("remote", "hlm", "u-hlm", "cu-hlm", "route")
@@ -45,13 +45,17 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Spec:
         draft="smollm2-draft",
         target="smollm2-135m",
         context=256,
-        prompts={"two": PromptSet("two", file)},
+        prompts={"two": PromptSet(file)},
         calibration=Calibration("two", max_tokens=8, temperature=1.0),
-        grid=(Part(tuple(MethodChoice(METHODS[name], 0.6) for name in METHOD_NAMES), ("two",), (0.7, 0.0), (0,), 8),),
-        channels=("lte",),
-        compute=("measured",),
-        sweep=Sweep(snr_db=(0.0,)),
-        headline=None,
+        grid=(
+            Part(
+                methods=tuple(Methods(name, 0.6) for name in METHOD_NAMES),
+                prompts=("two",),
+                temperatures=(0.7, 0.0),
+                max_tokens=8,
+            ),
+        ),
+        billing=Billing(channels=("lte",), sweep=Sweep(snr_db=(0.0,))),
         walk=Walk("two", 4, (0.7,)),
     )
 
@@ -105,7 +109,7 @@ def test_a_finished_run_is_not_run_again_and_a_further_channel_decodes_nothing(
 ) -> None:
     times = {file: file.stat().st_mtime_ns for file in out.rglob("*.parquet")}
     counter = Counter()
-    run_grid(replace(spec, channels=("lte", "3g", "satellite")), out, processes=1, listener=counter)
+    run_grid(replace(spec, billing=Billing(channels=("lte", "3g", "satellite"))), out, processes=1, listener=counter)
     assert (counter.done, counter.before) == (0, counter.total)
     assert times == {file: file.stat().st_mtime_ns for file in out.rglob("*.parquet")}
 
@@ -116,7 +120,7 @@ def test_only_what_is_missing_or_changed_is_decoded(grid: Grid, spec: Spec, out:
     before = read_answer(lost)
     lost.unlink()
     part = spec.grid[0]
-    methods = (*part.methods, MethodChoice(METHODS["route"], 0.9))
+    methods = (*part.methods, Methods("route", 0.9))
     extra = replace(spec, grid=(replace(part, methods=methods),))
     counter = Counter()
     run_grid(extra, out, processes=2, listener=counter)
@@ -125,7 +129,7 @@ def test_only_what_is_missing_or_changed_is_decoded(grid: Grid, spec: Spec, out:
 
 
 def test_no_half_files_are_left(grid: Grid, out: Path) -> None:
-    assert not list(out.rglob("*.part"))
+    assert not list(out.rglob("*.partial*"))
 
 
 def test_a_trace_has_a_row_per_token_with_its_quality(grid: Grid) -> None:
@@ -217,7 +221,7 @@ def test_an_interruption_does_not_wait_for_all_answers_that_share_their_prefixes
     with pytest.raises(KeyboardInterrupt):
         run_grid(replace(spec, grid=(part,), walk=None), tmp_path, processes=1, listener=Counter(stop_after=2))
     assert 5 <= len(list(tmp_path.rglob("*.parquet"))) < 10
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.partial*"))
 
 
 def _fates(answers: list[MeasuredAnswer]) -> list[list[Fate]]:

@@ -149,7 +149,7 @@ def cells(spec: Spec) -> list[Cell]:
         for prompts in part.prompts
         for temperature in part.temperatures
         for seed in part.seeds
-        for choice in part.methods
+        for choice in part.choices
     ]
 
 

@@ -1,34 +1,47 @@
-"""What an experiment is asked to do: the values that `spec_file` reads."""
+"""What an experiment is asked to do. The fields are the keys of its TOML file, which `spec_file` reads and checks."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from itertools import product
 from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+from msgspec import Meta
 
 from cuhlm.channel.compute import ComputeTable, find_compute
 from cuhlm.channel.presets import Channel, find_channel
-from cuhlm.methods import DraftFrom, GateRule, Method, TruncationRule
+from cuhlm.errors import ConfigurationError
+from cuhlm.methods import DraftFrom, GateRule, Method, TruncationRule, find_method
 from cuhlm.profiles import Profile
-from cuhlm.settings import Settings, settings_for
+from cuhlm.readable import Count, Finite, NotNegative, Share, Some
+from cuhlm.settings import Rule, Settings, settings_for
 
 QUICK_PROMPTS = 4
+
+T = TypeVar("T")
+OneOrSome: TypeAlias = T | Some[T]
+Threshold = Rule | Share
+OfProfile = Literal["profile"]
+OF_PROFILE: OfProfile = "profile"
+Width = Annotated[int, Meta(ge=4, le=16)]
+Seed = Annotated[int, Meta(ge=0, lt=2**32)]
 
 
 @dataclass(frozen=True, slots=True)
 class PromptSet:
-    """Prompts by name.
+    """Prompts.
 
     Attributes:
-        name: in the spec.
         file: JSON lines, see `cuhlm.measuring.prompts`.
         limit: take this many, spread over the file; None takes all.
         system: system message before each.
         first: and of these only as many from the start; None takes all.
     """
 
-    name: str
     file: Path
-    limit: int | None = None
+    limit: Count | None = None
     system: str | None = None
-    first: int | None = None
+    first: Count | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +100,43 @@ class MethodChoice:
         )
 
 
+def _each(numbers: Any) -> tuple[Any, ...]:
+    """One number, or several; None where the profile's is meant."""
+    several = numbers if isinstance(numbers, tuple) else (numbers,)
+    return tuple(None if number == OF_PROFILE else number for number in several)
+
+
+@dataclass(frozen=True, slots=True)
+class Methods:
+    """A method with several numbers, in the order of `MethodChoice`, whose attributes these are.
+
+    Attributes:
+        method: its name.
+        vartheta, k: "profile" takes the profile's.
+
+    Raises:
+        ConfigurationError: the method is unknown, or several thresholds are given to one that has none.
+    """
+
+    method: str
+    threshold: OneOrSome[Threshold] = 0.0
+    draft_from: OneOrSome[DraftFrom] = DraftFrom.X
+    vartheta: OneOrSome[OfProfile | NotNegative] = OF_PROFILE
+    k: OneOrSome[OfProfile | Count] = OF_PROFILE
+    b_prob: OneOrSome[Width] = 8
+
+    def __post_init__(self) -> None:
+        is_gated = MethodChoice(find_method(self.method)).is_gated
+        if not is_gated and len(_each(self.threshold)) > 1:
+            raise ConfigurationError(f"{self.method} has no threshold, and {self.threshold} are given; expected none")
+
+    def choices(self) -> Iterator[MethodChoice]:
+        """One for every combination of the numbers."""
+        method = find_method(self.method)
+        numbers = (_each(getattr(self, field.name)) for field in fields(self)[1:])
+        return (MethodChoice(method, *combination) for combination in product(*numbers))
+
+
 @dataclass(frozen=True, slots=True)
 class Walk:
     """Texts of the target's own, measured position by position.
@@ -94,12 +144,13 @@ class Walk:
     Attributes:
         prompts: the prompt set's name.
         max_tokens: longest text.
-        temperatures: at which the target writes.
+        temperatures: at which the target writes; where a file has none, those of the grid's first part, and of a long
+            walk the first of them.
     """
 
     prompts: str
-    max_tokens: int
-    temperatures: tuple[float, ...]
+    max_tokens: Count
+    temperatures: tuple[NotNegative, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +165,9 @@ class Calibration:
     """
 
     prompts: str
-    max_tokens: int = 64
-    temperature: float | None = None
-    vartheta: float = 0.1
+    max_tokens: Count = 64
+    temperature: NotNegative | None = None
+    vartheta: NotNegative = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,21 +177,44 @@ class Sweep:
     Attributes:
         channel: the name of a channel that has an SNR.
         snr_db: decibels.
-        round_trip_ms: of the user's count; the paper's has none.
+        rtt_ms: round trip of the user's count; the paper's has none.
     """
 
     channel: str = "paper"
-    snr_db: tuple[float, ...] = ()
-    round_trip_ms: float = 50.0
+    snr_db: tuple[Finite, ...] = ()
+    rtt_ms: NotNegative = 50.0
 
     def name(self, snr_db: float, *, felt: bool) -> str:
         """The channel at `snr_db`; with the round trip where `felt`."""
-        return f"{self.channel}:snr_db={snr_db:g}" + (f":rtt_ms={self.round_trip_ms:g}" if felt else "")
+        return f"{self.channel}:snr_db={snr_db:g}" + (f":rtt_ms={self.rtt_ms:g}" if felt else "")
 
     @property
     def names(self) -> list[str]:
         """All its channels."""
         return [self.name(snr_db, felt=felt) for felt in (False, True) for snr_db in self.snr_db]
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """What each answer is billed for, once it is decoded.
+
+    Attributes:
+        channels: by name, beside the sweep's.
+        compute: tables by name.
+        sweep: over the SNR.
+    """
+
+    channels: tuple[str, ...] = ()
+    compute: Some[str] = ("measured",)
+    sweep: Sweep = Sweep()
+
+    def all_channels(self) -> list[Channel]:
+        """Every channel to bill for, once."""
+        return [find_channel(name) for name in dict.fromkeys((*self.channels, *self.sweep.names))]
+
+    def all_compute(self) -> list[ComputeTable]:
+        """Every compute table to bill with."""
+        return [find_compute(name) for name in self.compute]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,18 +228,18 @@ class Headline:
         compute: the table that throughput is compared with.
     """
 
-    thresholds: tuple[str | float, ...]
-    temperature: float
-    snr_db: tuple[float, ...]
+    thresholds: Some[Threshold]
+    temperature: NotNegative
+    snr_db: Some[Finite]
     compute: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """A product of axes that is run whole.
 
     Attributes:
-        methods: first axis.
+        methods: first axis, of all their choices.
         prompts: names of prompt sets.
         temperatures: T of both models.
         seeds: of the keyed randomness.
@@ -176,16 +250,21 @@ class Part:
             answer; without, the target reads no more than a method sends it.
     """
 
-    methods: tuple[MethodChoice, ...]
-    prompts: tuple[str, ...]
-    temperatures: tuple[float, ...]
-    seeds: tuple[int, ...]
-    max_tokens: int
+    methods: Some[Methods]
+    prompts: Some[str]
+    temperatures: Some[NotNegative]
+    seeds: Some[Seed] = (0,)
+    max_tokens: Count
     shares_prefixes: bool = False
     measures_quality: bool = True
 
+    @property
+    def choices(self) -> list[MethodChoice]:
+        """The methods, each with its numbers."""
+        return [choice for methods in self.methods for choice in methods.choices()]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """A whole experiment.
 
@@ -196,9 +275,7 @@ class Spec:
         prompts: sets by name.
         calibration: of the pair.
         grid: its parts; the headline is about the first one's first prompt set.
-        channels: by name, billed beside the sweep's.
-        compute: tables by name.
-        sweep: over the SNR.
+        billing: of every answer.
         headline: points of the headline table.
         walk: for the statistics and ablations.
         long_walk: likewise, for how calibration holds in long texts.
@@ -207,14 +284,12 @@ class Spec:
     title: str
     draft: str
     target: str
-    context: int
+    context: Count = 2048
     prompts: dict[str, PromptSet]
     calibration: Calibration
-    grid: tuple[Part, ...]
-    channels: tuple[str, ...]
-    compute: tuple[str, ...]
-    sweep: Sweep
-    headline: Headline | None
+    grid: Some[Part]
+    billing: Billing
+    headline: Headline | None = None
     walk: Walk | None = None
     long_walk: Walk | None = None
 
@@ -262,11 +337,3 @@ class Spec:
             walk=walks[0],
             long_walk=walks[1],
         )
-
-    def all_channels(self) -> list[Channel]:
-        """Every channel to bill for, once."""
-        return [find_channel(name) for name in dict.fromkeys((*self.channels, *self.sweep.names))]
-
-    def all_compute(self) -> list[ComputeTable]:
-        """Every compute table to bill with."""
-        return [find_compute(name) for name in self.compute]

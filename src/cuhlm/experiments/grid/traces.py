@@ -1,6 +1,5 @@
 """Answers as Parquet files: one row per token, with what the records of `cuhlm.records` hold and its quality."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from cuhlm.errors import ConfigurationError
 from cuhlm.measuring.quality import PathQuality
 from cuhlm.messages import Fate
 from cuhlm.records import Stages, TokenRecord
+from cuhlm.writable import written_whole
 
 STAGES = tuple(field.name for field in fields(Stages))
 SCHEMA: dict[str, Any] = {
@@ -65,7 +65,7 @@ def write_answer(path: Path, answer: MeasuredAnswer) -> None:
     """Write `answer`; the file is there whole or not at all."""
     qualities = answer.qualities or (None,) * len(answer.records)
     rows = [_row(*parts) for parts in zip(answer.records, qualities, answer.texts, strict=True)]
-    write_whole(path, pl.DataFrame(rows, schema=SCHEMA))
+    write_frame(path, pl.DataFrame(rows, schema=SCHEMA))
 
 
 def read_answer(path: Path) -> MeasuredAnswer:
@@ -85,12 +85,11 @@ def read_answer(path: Path) -> MeasuredAnswer:
         raise ConfigurationError(f"{path} is no trace of this version ({error}); delete it and run again") from error
 
 
-def write_whole(path: Path, frame: pl.DataFrame) -> None:
-    """Write `frame` to `path` so that an interruption leaves no half file."""
+def write_frame(path: Path, frame: pl.DataFrame) -> None:
+    """Write `frame` to `path`, whole or not at all, in a folder that other processes write into."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    frame.write_parquet(part)
-    part.replace(path)
+    with written_whole(path, shared=True) as partial:
+        frame.write_parquet(partial)
 
 
 def read_frame(path: Path) -> pl.DataFrame:

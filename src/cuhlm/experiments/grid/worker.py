@@ -22,7 +22,7 @@ from cuhlm.engines.load import load_engine
 from cuhlm.engines.recalling import RecallingEngine
 from cuhlm.experiments.grid.jobs import AnswerJob, CalibrationJob, Job, Pair, Together, WalkJob
 from cuhlm.experiments.grid.positions import measure_walk
-from cuhlm.experiments.grid.traces import MeasuredAnswer, write_answer, write_whole
+from cuhlm.experiments.grid.traces import MeasuredAnswer, write_answer, write_frame
 from cuhlm.link.in_process import InProcessLink
 from cuhlm.measuring.calibrate import calibrate
 from cuhlm.measuring.prompts import encode_prompt
@@ -108,11 +108,9 @@ def _do(job: Job, loaded: Loaded) -> None:
     job.path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(job, CalibrationJob):
         profile, _ = calibrate(loaded.draft, loaded.target, job.prompts, job.plan)
-        part = job.path.with_suffix(".part")
-        profile.save(part)
-        part.replace(job.path)
+        profile.save(job.path)
     elif isinstance(job, WalkJob):
-        write_whole(job.path, measure_walk(job, loaded.draft, loaded.target))
+        write_frame(job.path, measure_walk(job, loaded.draft, loaded.target))
     else:
         write_answer(job.path, decode(job, loaded))
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cuhlm.writable import written_whole
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 """Okabe and Ito's palette, dark ones first."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -52,8 +54,10 @@ class Drawing:
     def save(self, folder: Path) -> None:
         """Write NAME.png and NAME.svg."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.figure.savefig(folder / f"{self.name}.png", dpi=150)
-        self.figure.savefig(folder / f"{self.name}.svg", metadata={"Date": None})
+        with written_whole(folder / f"{self.name}.png") as partial:
+            self.figure.savefig(partial, dpi=150)
+        with written_whole(folder / f"{self.name}.svg") as partial:
+            self.figure.savefig(partial, metadata={"Date": None})
 
     @property
     def address(self) -> str:

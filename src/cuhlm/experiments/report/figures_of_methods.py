@@ -31,7 +31,7 @@ def figures_of_methods(spec: Spec, results: Results, walk: Positions | None) -> 
     prompts = spec.first_prompts
     shown = typical_points(spec, results, prompts, temperature)
     found = []
-    if spec.sweep.snr_db:
+    if spec.billing.sweep.snr_db:
         found += [throughput(spec, shown), overhead(spec, shown)]
     found += [bytes_per_token(shown), latency(spec, shown)]
     for condition in results.conditions:
@@ -62,15 +62,14 @@ def _on(point: Point) -> str:
 def throughput(spec: Spec, points: Sequence[Point]) -> Drawing:
     """Tokens per second against SNR, both counts."""
     figure, panels = canvas(2, height=5)
-    snr, compute = spec.sweep.snr_db, spec.headline.compute if spec.headline else spec.compute[0]
+    sweep, compute = spec.billing.sweep, spec.headline.compute if spec.headline else spec.billing.compute[0]
+    snr = sweep.snr_db
     for axes, felt in zip(panels, (False, True), strict=True):
         for index, point in enumerate(points):
-            found = [estimate(point.speed(spec.sweep.name(db, felt=felt), compute), point.counts) for db in snr]
+            found = [estimate(point.speed(sweep.name(db, felt=felt), compute), point.counts) for db in snr]
             _banded(axes, snr, found, _label(point), index)
         axes.set(yscale="log", xlabel="mean SNR, dB", xticks=snr)
-        axes.set_title(
-            f"with a round trip of {spec.sweep.round_trip_ms:g} ms" if felt else "as the paper counts", fontsize=10
-        )
+        axes.set_title(f"with a round trip of {sweep.rtt_ms:g} ms" if felt else "as the paper counts", fontsize=10)
     panels[0].set_ylabel("tokens per second, simulated")
     panels[1].sharey(panels[0])
     legend_below(figure, panels[0])
@@ -88,17 +87,15 @@ def throughput(spec: Spec, points: Sequence[Point]) -> Drawing:
 def overhead(spec: Spec, points: Sequence[Point]) -> Drawing:
     """The seed of the paper: what HLM spends on its uplink."""
     figure, (axes,) = canvas()
-    compute = spec.headline.compute if spec.headline else spec.compute[0]
+    sweep, compute = spec.billing.sweep, spec.headline.compute if spec.headline else spec.billing.compute[0]
     named = [point for point in points if point.choice.method.name in ("hlm", "u-hlm", "cu-hlm-offline", "cu-hlm")]
     for index, point in enumerate(named):
         shares = []
-        for snr_db in spec.sweep.snr_db:
-            parts = point.seconds_per_token(spec.sweep.name(snr_db, felt=False), compute)
+        for snr_db in sweep.snr_db:
+            parts = point.seconds_per_token(sweep.name(snr_db, felt=False), compute)
             shares.append(parts["uplink"] / sum(parts.values()))
-        axes.plot(spec.sweep.snr_db, shares, color=colour(index), marker=marker(index), label=_label(point))
-    axes.set(
-        xlabel="mean SNR, dB", ylabel="share of the time spent on the uplink", ylim=(0, 1.03), xticks=spec.sweep.snr_db
-    )
+        axes.plot(sweep.snr_db, shares, color=colour(index), marker=marker(index), label=_label(point))
+    axes.set(xlabel="mean SNR, dB", ylabel="share of the time spent on the uplink", ylim=(0, 1.03), xticks=sweep.snr_db)
     legend_below(figure, axes)
     return Drawing(
         "overhead",
@@ -141,10 +138,12 @@ def bytes_per_token(points: Sequence[Point]) -> Drawing:
 
 def latency(spec: Spec, points: Sequence[Point]) -> Drawing:
     """Where the time of a token goes."""
-    channels = [name for name in (LATENCY_CHANNEL, "paper") if name in spec.channels] or list(spec.channels[:1])
-    channel = channels[0] if channels else spec.all_channels()[0].name
-    figure, panels = canvas(len(spec.compute), height=0.45 * len(points) + 2)
-    for axes, compute in zip(panels, spec.compute, strict=True):
+    billing = spec.billing
+    channels = [name for name in (LATENCY_CHANNEL, "paper") if name in billing.channels] or list(billing.channels[:1])
+    channel = channels[0] if channels else billing.all_channels()[0].name
+    measured = "`measured`: the stage times of this run, one thread per model. " * (MEASURED.name in billing.compute)
+    figure, panels = canvas(len(billing.compute), height=0.45 * len(points) + 2)
+    for axes, compute in zip(panels, billing.compute, strict=True):
         begin = np.zeros(len(points))
         rows = np.arange(len(points))
         each = [point.seconds_per_token(channel, compute) for point in points]
@@ -161,7 +160,7 @@ def latency(spec: Spec, points: Sequence[Point]) -> Drawing:
         "latency",
         f"Where the time of a token goes, on the channel {channel}",
         f"{_on(points[0])}, means over all tokens. "
-        + ("`measured`: the stage times of this run, one thread per model. " if MEASURED.name in spec.compute else "")
+        + measured
         + "Other work on the machine lengthens all that is measured: in every table, the device's arithmetic.",
         figure,
     )

@@ -96,10 +96,10 @@ def _rows(spec: Spec, asked: Headline, results: Results, point: Point, hlm: Poin
 
     for felt in (False, True):
         for snr_db in asked.snr_db:
-            channel = spec.sweep.name(snr_db, felt=felt)
+            channel = spec.billing.sweep.name(snr_db, felt=felt)
             speed, slow = (each.speed(channel, asked.compute) for each in (point, hlm))
             found = estimate(speed, point.counts, over=slow)
-            yield row("throughput_over_hlm", found, snr_db, spec.sweep.round_trip_ms if felt else 0.0)
+            yield row("throughput_over_hlm", found, snr_db, spec.billing.sweep.rtt_ms if felt else 0.0)
     transmitted = point.ratios["transmitted_share"]
     skipped = Ratio(transmitted.denominator - transmitted.numerator, transmitted.denominator)
     yield row("skipped", estimate(skipped, point.counts))

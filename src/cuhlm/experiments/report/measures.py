@@ -10,8 +10,7 @@ from cuhlm.measuring.bootstrap import Ratio
 from cuhlm.measuring.prompts import Prompt
 from cuhlm.measuring.scores import exact_match, rouge_l
 from cuhlm.measuring.similarity import Embedder
-from cuhlm.messages import Fate
-from cuhlm.records import TokenRecord
+from cuhlm.measuring.summary import MEANS, trace_ratio
 from cuhlm.theory.quality import agreement
 
 
@@ -50,12 +49,6 @@ MEASURES = {
     )
 }
 
-_PER_TOKEN: dict[str, Callable[[TokenRecord], float]] = {
-    "transmitted_share": lambda record: record.transmitted,
-    "uplink_bytes_per_token": lambda record: record.payload_bits / 8,
-    "target_passes_per_token": lambda record: record.target_passes,
-}
-
 
 def measure_cell(
     answers: Sequence[MeasuredAnswer],
@@ -73,9 +66,8 @@ def measure_cell(
     """
     ones = np.ones(len(answers))
     found = {"tokens_per_answer": Ratio(_each(answers, lambda answer: len(answer.records)), ones)}
-    for name, value in _PER_TOKEN.items():
-        found[name] = _per_token(answers, value)
-    found |= _drafts(answers) | _distances(answers)
+    records = [answer.records for answer in answers]
+    found |= {name: trace_ratio(name, records) for name in MEANS if name in MEASURES} | _distances(answers)
     if remote is not None:
         pairs = zip(answers, remote, strict=True)
         found["agreement_with_remote"] = Ratio(np.array([agreement(a.tokens, b.tokens) for a, b in pairs]), ones)
@@ -89,29 +81,6 @@ def _each(
     answers: Sequence[MeasuredAnswer], value: Callable[[MeasuredAnswer], float]
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return np.array([value(answer) for answer in answers], dtype=np.float64)
-
-
-def _per_token(answers: Sequence[MeasuredAnswer], value: Callable[[TokenRecord], float]) -> Ratio:
-    return Ratio(
-        _each(answers, lambda answer: sum(map(value, answer.records))),
-        _each(answers, lambda answer: len(answer.records)),
-    )
-
-
-def _drafts(answers: Sequence[MeasuredAnswer]) -> dict[str, Ratio]:
-    """Of the drafts that were sent."""
-
-    def count(*fates: Fate) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        return _each(answers, lambda answer: sum(record.fate in fates for record in answer.records))
-
-    sent = _each(answers, lambda answer: sum(record.k > 0 for record in answer.records))
-    judged = _each(answers, lambda answer: sum(record.beta is not None for record in answer.records))
-    betas = _each(answers, lambda answer: sum(record.beta or 0.0 for record in answer.records))
-    return {
-        "mean_k": Ratio(_each(answers, lambda answer: sum(record.k for record in answer.records)), sent),
-        "acceptance": Ratio(count(Fate.ACCEPTED), count(Fate.ACCEPTED, Fate.RESAMPLED)),
-        "mean_beta": Ratio(betas, judged),
-    }
 
 
 def _distances(answers: Sequence[MeasuredAnswer]) -> dict[str, Ratio]:
