@@ -2,11 +2,16 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.load import load_engine
 from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET
+
+# Hypothesis fails what takes 0.2 s, or makes its examples slowly; on a busy machine anything does.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 def _loaded(name: str) -> Iterator[LlamaCppEngine]:
