@@ -6,6 +6,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from tests.eventually import HANG_SECONDS
 
 from cuhlm.engines.base import Advance
 from cuhlm.engines.batching import Batcher
@@ -36,7 +37,7 @@ def test_passes_that_wait_together_get_the_logits_they_would_get_alone() -> None
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(10)
+            thread.join(HANG_SECONDS)
     assert all(np.array_equal(results[token][0], engine.logits([1, token])) for token in range(4))
 
 
@@ -76,7 +77,7 @@ def test_whoever_comes_while_it_closes_is_answered_or_told() -> None:
             thread.start()
         batcher.close()
         for thread in threads:
-            thread.join(10)
+            thread.join(HANG_SECONDS)
         assert len(outcomes) == 4
         batcher.discard(sequences[0])  # too late to matter, and no mistake
 
