@@ -9,6 +9,9 @@ T = TypeVar("T")
 HANG_SECONDS = 60.0
 """Nothing in the tests takes so long unless it never ends, on a busy machine either. No test expects less."""
 
+COMMAND_SECONDS = 900.0
+"""The same for a process that loads models and works with them."""
+
 
 def eventually(attempt: Callable[[], T], meanwhile: type[Exception] = AssertionError) -> T:
     """The first result of `attempt` that is none of `meanwhile`, tried again and again."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.eventually import COMMAND_SECONDS
 
 from cuhlm.data import DRAFT_PROFILE
 from cuhlm.engines.locate import locate
@@ -45,7 +46,7 @@ def run(command: list[str], folder: Path, verifier: VerifierProcess) -> str:
         command += ["--max-tokens", "16"]
     environment = {"CUHLM_TOKEN": verifier.token, "PATH": str(Path(sys.executable).parent)}
     result = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
     )
     assert result.returncode == 0, f"{command}: {result.stderr}"
     return result.stdout

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.eventually import COMMAND_SECONDS
 
 from cuhlm.cli import main
 from cuhlm.engines.locate import locate
@@ -16,7 +17,12 @@ from cuhlm.records import read_trace
 def cuhlm(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "cuhlm", *arguments], capture_output=True, text=True, timeout=120, check=False, cwd=cwd
+        [sys.executable, "-m", "cuhlm", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+        cwd=cwd,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 M = TypeVar("M", bound=Message)
 
@@ -65,15 +66,14 @@ def _edges_of(message: Message, field: FieldDescriptor) -> Iterator[object]:
     present = getattr(message, field.name)
     yield None
     if field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
-        first = (present[0] if present else field.message_type._concrete_class()) if field.is_repeated else present
-        edges: Sequence[object] = tuple(at_the_edges(first))
-        many: object = first
+        inner = (*present, GetMessageClass(field.message_type)())[0] if field.is_repeated else present
+        edges: Sequence[object] = [*at_the_edges(inner), inner]
     else:
         edges = _EDGES[field.cpp_type] if field.type != FieldDescriptor.TYPE_BYTES else (b"", b"\xff", bytes(1000))
-        many = edges[-1]
     if field.is_repeated:
-        yield from ([*present, edge] for edge in edges)
-        yield [many] * _MANY
+        yield from ([edge] for edge in edges)
+        yield [*present, edges[-1]]
+        yield [edges[-1]] * _MANY
     else:
         yield from edges
 
