@@ -68,7 +68,7 @@ def generation(address: str, method: str) -> tuple[list[int], CuhlmError | None]
 def test_a_connection_that_is_cut_anywhere_is_a_lost_link_and_the_tokens_so_far_stand(
     method: str, way: str, address: str, between: Relay
 ) -> None:
-    """Before the first byte, at the end of every piece that was sent, and within it."""
+    """After the first byte of every piece that was sent, in its middle, and at its end."""
     whole, error = generation(address, method)
     assert error is None
     assert generation(between.address, method) == (whole, None)
