@@ -1,5 +1,6 @@
-"""Every command and snippet of the README does what it says."""
+"""Every command and snippet of the README does what it says; answers are shorter here."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -8,13 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.eventually import COMMAND_SECONDS
 
 from cuhlm.data import DRAFT_PROFILE
 from cuhlm.engines.locate import locate
+from cuhlm.methods import METHODS
 from cuhlm.verifier.process import VerifierProcess, verifier_process
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    (cuhlm .*)$", README, re.MULTILINE)
+DEMOS = re.findall(r"`make demo DEMO=\"?([^\"`]*)\"?`", README)
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -38,9 +42,11 @@ def verifier() -> Iterator[VerifierProcess]:
 def run(command: list[str], folder: Path, verifier: VerifierProcess) -> str:
     """Run a command of the README against our verifier, which listens elsewhere and asks for a token."""
     command = [part.replace("127.0.0.1:50051", verifier.address) for part in command]
+    if "generate" in command:
+        command += ["--max-tokens", "16"]
     environment = {"CUHLM_TOKEN": verifier.token, "PATH": str(Path(sys.executable).parent)}
     result = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
     )
     assert result.returncode == 0, f"{command}: {result.stderr}"
     return result.stdout
@@ -49,6 +55,7 @@ def run(command: list[str], folder: Path, verifier: VerifierProcess) -> str:
 def test_there_is_something_to_test() -> None:
     assert len(COMMANDS) >= 6
     assert len(SNIPPETS) == 1
+    assert len(DEMOS) == 2
 
 
 ELSEWHERE = ("cuhlm verifier", "cuhlm experiment")  # the fixture's; run by tests/cli/test_experiment.py
@@ -69,17 +76,38 @@ def test_the_verifier_of_the_readme_listens(folder: Path) -> None:
         process.terminate()
 
 
-def test_what_the_readme_gives_the_demo_it_takes(folder: Path, verifier: VerifierProcess) -> None:
-    given = re.findall(r"`make demo DEMO=\"?([^\"`]*)\"?`", README)
-    assert len(given) == 2
-    for options in given:
-        assert run(
-            [sys.executable, "-m", "cuhlm", "demo", *shlex.split(options), "--max-tokens", "1"], folder, verifier
-        )
+def demo(options: str, tokens: int, folder: Path, verifier: VerifierProcess) -> str:
+    command = [sys.executable, "-m", "cuhlm", "demo", *shlex.split(options), "--max-tokens", str(tokens)]
+    return run(command, folder, verifier)
+
+
+def test_the_demo_takes_what_the_readme_gives_it_for_another_channel(folder: Path, verifier: VerifierProcess) -> None:
+    options = DEMOS[1]
+    assert "--channel lte" in options
+    shown = demo(options, 1, folder, verifier)
+    assert "channel lte" in shown
+    assert all(re.search(rf"^│ {method} ", shown, re.MULTILINE) for method in METHODS)
+
+
+def test_the_demo_prints_one_json_object_with_every_method(folder: Path, verifier: VerifierProcess) -> None:
+    assert DEMOS[0] == "--json"
+    shown = json.loads(demo(DEMOS[0], 6, folder, verifier))
+    assert set(shown) >= {"pair", "channel", "methods"}
+    assert list(shown["methods"]) == list(METHODS)
+    keys = """tokens_per_s_simulated tokens_per_s_wall transmitted_share mean_k vocabulary_compression
+    uplink_bytes_per_token wire_bytes_per_token target_passes_per_token acceptance mean_tv agreement_with_remote"""
+    assert all(set(numbers) >= set(keys.split()) for numbers in shown["methods"].values())
+    hlm, cu_hlm = shown["methods"]["hlm"], shown["methods"]["cu-hlm"]
+    assert hlm["uplink_bytes_per_token"] == 147_456
+    assert cu_hlm["tokens_per_s_simulated"] > hlm["tokens_per_s_simulated"]
+    assert shown["methods"]["remote"]["mean_tv"] == 0
+    assert hlm["mean_tv"] < 0.02
 
 
 def test_the_python_snippet_of_the_readme_works(folder: Path, verifier: VerifierProcess) -> None:
     (code,) = SNIPPETS
     assert 'GrpcLink("127.0.0.1:50051")' in code
+    assert "seed=1)" in code
     link = f'GrpcLink("{verifier.address}", security=cuhlm.Security("{verifier.token}"))'
-    assert run([sys.executable, "-c", code.replace('GrpcLink("127.0.0.1:50051")', link)], folder, verifier).strip()
+    code = code.replace('GrpcLink("127.0.0.1:50051")', link).replace("seed=1)", "seed=1, limits=cuhlm.Limits(16))")
+    assert run([sys.executable, "-c", code], folder, verifier).strip()

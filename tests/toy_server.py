@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+from tests.eventually import HANG_SECONDS
+
 from cuhlm.testing import ToyEngine
 from cuhlm.verifier.host import Verifier
 from cuhlm.verifier.server import Certificate, Server
@@ -37,7 +39,7 @@ def serving(
     with closing(Verifier(engine, max_sessions=sessions, token=token)) as verifier:
         thread = threading.Thread(target=asyncio.run, args=(serve(verifier),))
         thread.start()
-        assert ready.wait(10)
+        assert ready.wait(HANG_SECONDS)
         try:
             yield address[0]
         finally:

@@ -16,6 +16,7 @@ from benchmarks.shaped_link.comparison import Answer, compare
 from benchmarks.shaped_link.links import ShapedLink, directions, shaped_links
 from benchmarks.shaped_link.namespaces import obstacle
 from benchmarks.shaped_link.run import Plan, run
+from tests.eventually import COMMAND_SECONDS, HANG_SECONDS
 
 from cuhlm.channel.presets import Channel
 from cuhlm.channel.rates import FixedRate, TraceRate
@@ -79,7 +80,13 @@ def test_a_link_is_emulated_by_the_numbers_of_its_channel() -> None:
 def test_where_it_cannot_run_it_says_so_in_one_line() -> None:
     """Without `ip`; as root elsewhere, as anybody here."""
     done = subprocess.run(
-        COMMAND, cwd=ROOT, env={**os.environ, "PATH": ""}, capture_output=True, text=True, timeout=60, check=False
+        COMMAND,
+        cwd=ROOT,
+        env={**os.environ, "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
     )
     assert done.returncode == 0
     assert done.stdout == ""
@@ -121,7 +128,9 @@ def test_a_lossy_link_loses_packets_and_the_methods_get_through() -> None:
     ],
 )
 def test_a_mistake_gets_one_line(arguments: tuple[str, ...], complaint: str) -> None:
-    done = subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+    )
     assert done.returncode == 2
     assert done.stderr.strip().startswith(f"shaped_link: {complaint}")
     assert len(done.stderr.strip().splitlines()) == 1
@@ -130,7 +139,9 @@ def test_a_mistake_gets_one_line(arguments: tuple[str, ...], complaint: str) -> 
 @needs_namespaces
 def test_the_command_prints_its_numbers_as_json() -> None:
     arguments = ["--quick", "--link", "lte", "--method", "local", "--method", "route", "--json"]
-    done = subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+    )
     assert done.returncode == 0, done.stderr
     (link,) = json.loads(done.stdout)["links"]
     assert set(link["methods"]) == {"local", "route", "all"}
@@ -148,7 +159,7 @@ def test_whoever_interrupts_it_finds_everything_removed(how: signal.Signals, cod
             time.sleep(0.05)
         started = children(process.pid)
         process.send_signal(how)
-        assert process.wait(timeout=20) == code
+        assert process.wait(timeout=HANG_SECONDS) == code
     assert leftovers(process.pid) == ""
     assert not any(Path(f"/proc/{child}").exists() for child in started)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from tests.cli.test_commands import cuhlm, refused
+from tests.eventually import COMMAND_SECONDS
 
 ROOT = Path(__file__).parents[2]
 SPEC = ROOT / "experiments" / "paper.toml"
@@ -23,7 +24,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert command in DOCS
     arguments = [str(out) if part == "results" else part for part in command.split()]
     started = [sys.executable, "-m", *arguments, "--json"]
-    result = subprocess.run(started, cwd=ROOT, capture_output=True, text=True, timeout=540, check=False)
+    result = subprocess.run(started, cwd=ROOT, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) == json.loads((out / "headline.json").read_text())
     return out

@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.eventually import HANG_SECONDS, eventually
 
 from cuhlm.errors import LinkError
 from cuhlm.link.grpc import GrpcLink
@@ -23,7 +23,7 @@ def started(*arguments: str) -> "subprocess.Popen[str]":
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=HANG_SECONDS)
     return process.returncode, said
 
 
@@ -43,7 +43,7 @@ def test_a_verifier_that_is_ended_tells_its_devices_and_no_traceback() -> None:
     process = started("verifier", "--model", "smollm2-135m", "--listen", "127.0.0.1:0", "--threads", "1")
     assert process.stdout is not None
     address = process.stdout.readline().partition("listening on ")[2].split()[0]
-    with closing(GrpcLink(address, deadline_seconds=20)) as link:
+    with closing(GrpcLink(address, deadline_seconds=HANG_SECONDS)) as link:
         session = link.open(Opening((1, 2, 3), Sampling(), 0, link.describe().vocab_size))
         session.ready()
         session.send(Block(3, (), generate=500))
@@ -75,14 +75,18 @@ def test_a_verifier_that_is_ended_while_it_reads_a_long_prompt_does_not_read_on(
 def test_a_demo_that_is_ended_takes_its_verifier_with_it(name: signal.Signals) -> None:
     process = started("demo", "--json")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    deadline = time.monotonic() + 30
-    while not (child := children.read_text().split()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+
+    def its_verifier() -> Path:
+        (child,) = children.read_text().split()
+        return Path(f"/proc/{child}")
+
+    verifier = eventually(its_verifier, ValueError)
     process.send_signal(name)
     code, said = ended(process)
     assert code == (143 if name is signal.SIGTERM else -name)
     assert "Traceback" not in said
-    while Path(f"/proc/{child[0]}").exists():  # a parent that was killed cannot wait for it
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+
+    def it_is_gone() -> None:  # a moment later: a parent that was killed cannot wait for it
+        assert not verifier.exists()
+
+    eventually(it_is_gone)

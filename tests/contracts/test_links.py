@@ -1,10 +1,13 @@
 """Every link keeps the contract of `cuhlm.testing.check_link`, and the contract notices one that does not."""
 
+import importlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 
 import pytest
+from tests.eventually import HANG_SECONDS
 from tests.toy_server import serving
 
 from cuhlm.channel.clock import VirtualClock
@@ -34,7 +37,7 @@ def in_process() -> Iterator[Link]:
 @contextmanager
 def over_grpc() -> Iterator[Link]:
     with serving(link_target(), sessions=MIN_SESSIONS) as address:
-        yield GrpcLink(address, deadline_seconds=5)
+        yield GrpcLink(address, deadline_seconds=HANG_SECONDS)
 
 
 @pytest.fixture(scope="module", params=[in_process, over_grpc], ids=["in process", "gRPC"])
@@ -122,6 +125,17 @@ class _KeepsPlaces(_Wrong):
         return Session(self.inner.open(opening))
 
 
+class _WaitsWhereItShouldLook(_Wrong):
+    def open(self, opening: Opening) -> LinkSession:
+        class Session(_WrongSession):
+            def receive(self, timeout_seconds: float | None) -> Verdict | None:
+                if timeout_seconds == 0:
+                    time.sleep(0.01)
+                return super().receive(timeout_seconds)
+
+        return Session(self.inner.open(opening))
+
+
 class _LosesSyncs(_Wrong):
     def open(self, opening: Opening) -> LinkSession:
         class Session(_WrongSession):
@@ -167,6 +181,7 @@ BROKEN = {
     _ForgetsTheTemperature: "the token at position",
     _ShortensTheVocabulary: "the vocabulary is the target's",
     _KeepsPlaces: "a session that is closed gives its place back",
+    _WaitsWhereItShouldLook: "to look for a verdict does not wait",
     _LosesSyncs: "the verdict for position 6",
     _LosesPartOfAStream: "a block gets a verdict",
     _AcceptsEverything: "some of the drafts stand and some fall",
@@ -174,7 +189,12 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.__name__)
-def test_the_contract_notices(broken: type[_Wrong]) -> None:
+def test_the_contract_notices(broken: type[_Wrong], monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = importlib.import_module("cuhlm.testing.check_link")
+    if broken is _KeepsPlaces:
+        monkeypatch.setattr(checks, "_PATIENCE_SECONDS", 0.0)  # a verifier in this process hears at once
+    if broken is _WaitsWhereItShouldLook:
+        monkeypatch.setattr(checks, "_LOOKS_SECONDS", 0.1)
     with in_process() as link, pytest.raises(AssertionError, match=f"not so: {BROKEN[broken]}"):
         check_link(lambda: broken(link))
 

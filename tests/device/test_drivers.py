@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import pytest
+from tests.eventually import HANG_SECONDS
 from tests.relay import Relay, relay
 from tests.toy_pair import PROMPT, VOCAB, settings
 from tests.toy_server import serving
@@ -28,7 +29,7 @@ def distant_device() -> Iterator[tuple[Device, Relay]]:
     with (
         serving(ToyEngine(vocab_size=VOCAB, seed=5, sequences=PLACES), sessions=PLACES) as address,
         relay(address) as between,
-        closing(GrpcLink(between.address, deadline_seconds=20)) as link,
+        closing(GrpcLink(between.address, deadline_seconds=HANG_SECONDS)) as link,
     ):
         yield Device(draft, link), between
 
@@ -38,34 +39,23 @@ def assert_every_place_is_free(device: Device) -> None:
         sequence.close()
 
 
-async def ticks(count: list[int]) -> None:
-    while True:
-        await asyncio.sleep(0.01)
-        count.append(1)
-
-
 async def tokens(device: Device) -> list[int]:
     items = device.generate_async(settings("hlm"), REQUEST)
     return [item.record.token async for item in items if isinstance(item, Emit)]
 
 
 def test_the_event_loop_runs_on_while_a_session_opens() -> None:
-    async def run(device: Device, between: Relay) -> tuple[int, list[int]]:
-        count: list[int] = []
-        ticking = asyncio.create_task(ticks(count))
+    async def run(device: Device, between: Relay) -> list[int]:
         between.hold()
         generation = asyncio.create_task(tokens(device))
-        await asyncio.sleep(0.5)
-        ticked = len(count)
+        for _ in range(20):  # which takes for ever where the loop waits for the session
+            await asyncio.sleep(0.005)
+        assert not generation.done()
         between.release()
-        got = await generation
-        ticking.cancel()
-        return ticked, got
+        return await generation
 
     with distant_device() as (device, between):
-        ticked, got = asyncio.run(run(device, between))
-    assert ticked > 10
-    assert len(got) == 5
+        assert len(asyncio.run(run(device, between))) == 5
 
 
 @pytest.mark.parametrize("decided", [0, 2], ids=["while it opens", "while it waits for a verdict"])
@@ -81,7 +71,7 @@ def test_a_generation_that_is_cancelled_twice_ends_and_gives_its_places_back(dec
         await asyncio.sleep(0.05)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(waiting, 10)
+            await asyncio.wait_for(waiting, HANG_SECONDS)
         await items.aclose()
         between.release()
 
@@ -95,7 +85,7 @@ def test_a_cancelled_caller_waits_for_the_end_of_what_it_runs() -> None:
     may_end, ended = threading.Event(), []
 
     def work() -> None:
-        assert may_end.wait(10)
+        assert may_end.wait(HANG_SECONDS)
         ended.append(True)
 
     async def run() -> None:
@@ -126,4 +116,4 @@ def test_many_devices_that_wait_for_a_silent_verifier_do_not_stop_the_others() -
         await asyncio.gather(*waiting)
 
     with distant_device() as (device, between):
-        asyncio.run(asyncio.wait_for(run(device, between), 10))
+        asyncio.run(asyncio.wait_for(run(device, between), HANG_SECONDS))

@@ -3,11 +3,11 @@
 import asyncio
 import os
 import signal
-import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
 
 import pytest
+from tests.eventually import HANG_SECONDS
 
 from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.data import DRAFT_PROFILE
@@ -139,29 +139,41 @@ def test_the_asynchronous_device_decides_as_the_blocking_one(device: Device) -> 
     assert tokens == collect(device.generate(chosen, wanted)).tokens
 
 
+def _begun(
+    verifier: VerifierProcess, deadlines: Sequence[float], device: Device, links: ExitStack
+) -> tuple[Generator[Emit, None, Finish], list[TokenRecord]]:
+    """A generation and its first five tokens, over a link with the first deadline that they keep."""
+    for deadline_seconds in deadlines:
+        with suppress(LinkTimeout):
+            bereft = Device(device.draft, links.enter_context(closing(_link(verifier, deadline_seconds))))
+            generation = bereft.generate(settings("hlm"), request(device, PROMPTS[0], Sampling(), tokens=200))
+            return generation, [next(generation).record for _ in range(5)]
+    raise AssertionError("the verifier did not answer")
+
+
 @pytest.mark.parametrize(
-    ("blow", "error"), [(signal.SIGKILL, LinkError), (signal.SIGSTOP, LinkTimeout)], ids=["killed", "silent"]
+    ("blow", "error", "deadlines"),
+    [(signal.SIGKILL, LinkError, (HANG_SECONDS,)), (signal.SIGSTOP, LinkTimeout, (1, 4, 16, HANG_SECONDS))],
+    ids=["killed", "silent"],
 )
-def test_a_lost_verifier_is_an_error_within_the_deadline_and_the_tokens_so_far_stand(
-    blow: signal.Signals, error: type[LinkError], device: Device
+def test_a_lost_verifier_is_an_error_at_once_or_at_the_deadline_and_the_tokens_so_far_stand(
+    blow: signal.Signals, error: type[LinkError], deadlines: Sequence[float], device: Device
 ) -> None:
-    deadline_seconds, records = 3.0, list[TokenRecord]()
+    """One that is killed is noticed without the deadline, which would make it a timeout.
+
+    A busy machine may need longer than a short deadline for an honest answer: then a longer one is taken.
+    """
     whole = answer(device, settings("hlm"), PROMPTS[0])
     with (
-        verifier_process("smollm2-135m", context=512, threads=1) as doomed,
-        closing(_link(doomed, deadline_seconds)) as link,
+        verifier_process("smollm2-135m", sessions=len(deadlines), context=512, threads=1) as doomed,
+        ExitStack() as links,
     ):
-        bereft = Device(device.draft, link)
-        generation = bereft.generate(settings("hlm"), request(device, PROMPTS[0], Sampling(), tokens=200))
-        records += [next(generation).record for _ in range(5)]
+        generation, records = _begun(doomed, deadlines, device, links)
         os.kill(doomed.process.pid, blow)
-        lost_at = time.monotonic()
         with pytest.raises(error) as raised:
             records.extend(emit.record for emit in generation)
-        waited = time.monotonic() - lost_at
         doomed.process.send_signal(signal.SIGCONT)
     assert type(raised.value) is error
-    assert waited < deadline_seconds + 1
     tokens = tuple(record.token for record in records)
     assert 5 <= len(tokens) < len(whole.tokens)
     assert tokens == whole.tokens[: len(tokens)]

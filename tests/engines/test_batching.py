@@ -7,14 +7,13 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from tests.eventually import HANG_SECONDS
 
 from cuhlm.engines.base import Advance
 from cuhlm.engines.batching import PIECE, BatchedSequence, Batcher, Flow, Rows
 from cuhlm.errors import ContextOverflow, ModelClosed, ModelError
 from cuhlm.messages import Array
 from cuhlm.testing import ToyEngine
-
-HANG_SECONDS = 60  # what takes so long hangs
 
 
 class Watched(ToyEngine):

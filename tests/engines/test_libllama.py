@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.eventually import COMMAND_SECONDS
 
 from cuhlm.engines import libllama, libllama_file
 from cuhlm.errors import LibraryError
@@ -141,7 +142,7 @@ def test_llama_cpp_prints_nothing_and_xllamacpp_is_not_imported(tmp_path: Path) 
         "except ModelError as error:\n    print(error)\n"
     )  # ends with an open engine, on purpose
     command = [sys.executable, "-c", program, str(tmp_path / "no.gguf")]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.count("\n") == 1
     assert "does not load" in ended.stdout

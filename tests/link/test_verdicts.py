@@ -1,12 +1,10 @@
 """What the gRPC link refuses of a verifier that does not keep to the protocol."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 
-import grpc
 import pytest
+from tests.bad_verifier import OPENED, bad_verifier
 from tests.toy_pair import PROMPT, VOCAB, settings
 
 from cuhlm.device.device import Device, Request
@@ -16,8 +14,7 @@ from cuhlm.link.grpc import GrpcLink, checked_verdict
 from cuhlm.messages import Block, Payload, Verdict
 from cuhlm.testing import ToyEngine
 from cuhlm.wire import verifier_pb2 as pb
-from cuhlm.wire.convert import card_to_wire, verdict_to_wire
-from cuhlm.wire.service import SERVICE
+from cuhlm.wire.convert import verdict_to_wire
 
 DRAFTED = Block(5, (), (3,), (Payload(b"", 1, 8, 12),))
 ALONE = Block(5, (), generate=3)
@@ -62,35 +59,8 @@ def test_a_verdict_that_does_not_is_refused(verdict: Verdict, asked: Block, stre
         checked_verdict(verdict, asked, streamed, vocab_size=12)
 
 
-@contextmanager
-def bad_verifier(*replies: pb.Reply) -> Iterator[str]:
-    """A gRPC server that answers the first block of a session with `replies`; yields its address."""
-
-    def generate(requests: Iterator[pb.Request], _context: grpc.ServicerContext) -> Iterator[pb.Reply]:
-        next(requests)
-        yield pb.Reply(opened=pb.Opened())
-        next(requests)
-        yield from replies
-        yield from (pb.Reply() for _ in requests)  # stays until the device goes
-
-    card = card_to_wire(ToyEngine(vocab_size=VOCAB, seed=5).card)
-    describe = grpc.unary_unary_rpc_method_handler(
-        lambda *_: card, pb.DescribeRequest.FromString, pb.ModelCard.SerializeToString
-    )
-    stream = grpc.stream_stream_rpc_method_handler(generate, pb.Request.FromString, pb.Reply.SerializeToString)
-    server = grpc.server(ThreadPoolExecutor(2))
-    calls = {"Describe": describe, "Generate": stream}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, calls),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.stop(0).wait()
-
-
-def _reply(verdict: Verdict) -> pb.Reply:
-    return pb.Reply(verdict=verdict_to_wire(verdict))
+def _reply(verdict: Verdict) -> bytes:
+    return pb.Reply(verdict=verdict_to_wire(verdict)).SerializeToString()
 
 
 @pytest.mark.parametrize(
@@ -100,17 +70,17 @@ def _reply(verdict: Verdict) -> pb.Reply:
         ("hlm", [_reply(Verdict(3, 2, None))], []),
         ("hlm", [_reply(Verdict(3, 0, VOCAB))], []),
         ("hlm", [_reply(Verdict(4, 1, None))], []),
-        ("hlm", [pb.Reply(opened=pb.Opened())], []),
+        ("hlm", [OPENED], []),
         ("hlm", [_reply(Verdict(3, 0, 7)), _reply(Verdict(3, 0, 8))], [7]),  # two verdicts on one block
         ("remote", [_reply(Verdict(3, 0, 7)), _reply(Verdict(3, 0, 7))], [7]),
         ("remote", [_reply(Verdict(3, 0, 7)), _reply(Verdict(5, 0, 7))], [7]),
     ],
 )
 def test_a_bad_verdict_ends_the_generation_and_no_token_of_it_stands(
-    method: str, replies: list[pb.Reply], stand: list[int]
+    method: str, replies: list[bytes], stand: list[int]
 ) -> None:
     tokens: list[int] = []
-    with bad_verifier(*replies) as address, closing(GrpcLink(address, deadline_seconds=5)) as link:
+    with bad_verifier(*replies) as bad, closing(GrpcLink(bad.address, deadline_seconds=60)) as link:
         device = Device(ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6), link)
         generation = device.generate(settings(method), Request(PROMPT, limits=Limits(9)))
         with pytest.raises(ProtocolError, match="expected a verdict on it"):

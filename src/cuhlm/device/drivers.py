@@ -66,6 +66,8 @@ def drive_simulated(
 ) -> Generator[Emit, None, Finish]:
     """Run `loop` over a `SimulatedSession` on the virtual `clock`, which device compute and the link advance.
 
+    To look for a verdict takes no time: a loop that did nothing else would look for ever.
+
     Args:
         loop: of `cuhlm.device.loop`.
         session: simulated, on the same clock; None where the method never transmits.

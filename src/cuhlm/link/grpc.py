@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
@@ -31,7 +31,7 @@ from cuhlm.messages import Block, ModelCard, Opening, Verdict
 from cuhlm.wire import verifier_pb2 as pb
 from cuhlm.wire.addresses import host_and_port, is_loopback
 from cuhlm.wire.authorization import check_token, to_metadata
-from cuhlm.wire.convert import block_to_wire, card_from_wire, opening_to_wire, verdict_from_wire
+from cuhlm.wire.convert import block_to_wire, card_from_wire, opening_to_wire, parsed, verdict_from_wire
 from cuhlm.wire.service import DESCRIBE, GENERATE, VOCABULARY
 
 _OPTIONS = (
@@ -42,7 +42,7 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1000),  # patience grows to minutes, in which it is called unreachable
     ("grpc.max_receive_message_length", 16 * 2**20),
 )
-
+_TOO_LARGE = "message larger than max"  # in gRPC's own words; the status is that of a verifier without a place
 
 _LONGEST_DEADLINE_SECONDS = 86_400.0
 
@@ -94,12 +94,10 @@ class GrpcLink:
     def describe(self) -> ModelCard:
         """The target's model card."""
         call = self._channel.unary_unary(
-            DESCRIBE,
-            request_serializer=pb.DescribeRequest.SerializeToString,
-            response_deserializer=pb.ModelCard.FromString,
+            DESCRIBE, request_serializer=pb.DescribeRequest.SerializeToString, response_deserializer=bytes
         )
         try:
-            card = card_from_wire(call(pb.DescribeRequest(), timeout=self._deadline_seconds))
+            card = card_from_wire(parsed(pb.ModelCard, call(pb.DescribeRequest(), timeout=self._deadline_seconds)))
         except grpc.RpcError as error:
             raise _translated(error, self._address, self._deadline_seconds) from None
         self._connection.find()  # now, while a link that is made next has none yet
@@ -108,16 +106,17 @@ class GrpcLink:
     def vocabulary(self) -> list[bytes]:
         """What the target's tokens stand for."""
         call = self._channel.unary_stream(
-            VOCABULARY,
-            request_serializer=pb.VocabularyRequest.SerializeToString,
-            response_deserializer=pb.VocabularyPage.FromString,
+            VOCABULARY, request_serializer=pb.VocabularyRequest.SerializeToString, response_deserializer=bytes
         )
         try:
             metadata = to_metadata(self._security.token)
             pages = call(pb.VocabularyRequest(), timeout=self._deadline_seconds, metadata=metadata)
-            return [token for page in pages for token in page.tokens]
+            tokens = [token for page in pages for token in parsed(pb.VocabularyPage, page).tokens]
         except grpc.RpcError as error:
             raise _translated(error, self._address, self._deadline_seconds) from None
+        if not tokens:
+            raise ProtocolError(f"the verifier at {self._address} has no vocabulary; expected one; is it a cuhlm one?")
+        return tokens
 
     def open(self, opening: Opening) -> LinkSession:
         """Begin a generation; see `Link.open`."""
@@ -166,7 +165,7 @@ class GrpcSession:
         self._streamed = 0
         self._vocab_size = opening.vocab_size
         call = channel.stream_stream(
-            GENERATE, request_serializer=pb.Request.SerializeToString, response_deserializer=pb.Reply.FromString
+            GENERATE, request_serializer=pb.Request.SerializeToString, response_deserializer=bytes
         )
         metadata = to_metadata(token)
         # Before the call: what cannot be sent must leave no thread behind.
@@ -252,10 +251,13 @@ class GrpcSession:
     def _receive_all(self) -> None:
         try:
             for reply in self._call:
-                self._inbox.put(reply)
+                self._inbox.put(parsed(pb.Reply, reply))
             self._ended = LinkError(f"the verifier at {self._address} ended the session; try again")
         except grpc.RpcError as error:
             self._ended = _translated(error, self._address, self._deadline_seconds)
+        except ProtocolError as error:
+            self._ended = error
+            self._call.cancel()  # type: ignore[no-untyped-call]
         self._inbox.put(None)
 
 
@@ -304,9 +306,9 @@ def checked_verdict(verdict: Verdict, asked: Block, streamed: int, vocab_size: i
     )
     if not fits:
         raise ProtocolError(
-            f"the verifier answered {verdict} to a block at position {asked.position} with {len(asked.drafted)} "
-            f"drafted tokens, where position {asked.position + streamed} is next; expected a verdict on it; "
-            "use a verifier of the same version"
+            f"the verifier answered {replace(verdict, betas=verdict.betas[:8])} to a block at position "
+            f"{asked.position} with {len(asked.drafted)} drafted tokens, where position {asked.position + streamed} "
+            "is next; expected a verdict on it; use a verifier of the same version"
         )
     return verdict
 
@@ -320,8 +322,13 @@ def _translated(error: grpc.RpcError, address: str, deadline_seconds: float) -> 
         grpc.StatusCode.INVALID_ARGUMENT: ProtocolError,
         grpc.StatusCode.ABORTED: LinkError,
     }
+    if _TOO_LARGE in details:
+        return ProtocolError(
+            f"a message between this device and the verifier at {address} is too large ({details}); "
+            "expected less; ask for verdicts earlier"
+        )
     if code in ours:
-        return ours[code](details)
+        return ours[code](details or f"the verifier at {address} ended the session with {code.name} and no reason")
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return LinkTimeout(
             f"the verifier at {address} did not answer within {deadline_seconds:g} s; "

@@ -9,17 +9,19 @@ def host_and_port(address: str, *, lowest_port: int = 1) -> tuple[str, int]:
     """The host, without the brackets of an IPv6 address, and the port.
 
     Args:
-        address: HOST:PORT.
+        address: HOST:PORT; an IPv6 address stands in brackets, as gRPC would read the port as a part of it.
         lowest_port: 0 where a free port may be asked for.
 
     Raises:
         ConfigurationError: it is neither.
     """
     host, _, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal() or not lowest_port <= int(port) < 2**16:
+    bracketed = host[:1] + host[-1:] == "[]"
+    host = host[1:-1] if bracketed else host
+    is_number = port.isascii() and port.isdecimal() and lowest_port <= int(port) < 2**16
+    if not host or bracketed != (":" in host) or not is_number:
         raise ConfigurationError(
-            f"the address {address!r} is unusable; expected HOST:PORT, like 127.0.0.1:50051, "
+            f"the address {address!r} is unusable; expected HOST:PORT, like 127.0.0.1:50051 or [::1]:50051, "
             f"with a port from {lowest_port} to 65535"
         )
     return host, int(port)

@@ -4,12 +4,33 @@ Protobuf already refuses wrong types and negative numbers, and the classes of `c
 ranges. What depends on the session (positions, vocabulary, payloads) the verifier's session checks.
 """
 
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
 from cuhlm.errors import ConfigurationError, ProtocolError
 from cuhlm.messages import Block, ModelCard, Opening, Payload, Sampling, Verdict, Verification
 from cuhlm.theory.truncation import payload_bits
 from cuhlm.wire import verifier_pb2 as pb
 
+M = TypeVar("M", bound=Message)
+
 _RULES = {Verification.SPECULATIVE: pb.SPECULATIVE, Verification.TARGET: pb.TARGET}
+
+
+def parsed(kind: type[M], data: bytes) -> M:
+    """The protobuf message in `data`; gRPC itself would log a traceback where there is none.
+
+    Raises:
+        ProtocolError: the bytes are no such message.
+    """
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise ProtocolError(
+            f"{len(data)} bytes came that are no {kind.DESCRIPTOR.name}; expected protobuf; "
+            "use a device and a verifier of the same version"
+        ) from error
 
 
 def card_to_wire(card: ModelCard) -> pb.ModelCard:
@@ -28,7 +49,17 @@ def card_to_wire(card: ModelCard) -> pb.ModelCard:
 
 
 def card_from_wire(card: pb.ModelCard) -> ModelCard:
-    """A model card from protobuf."""
+    """A model card from protobuf.
+
+    Raises:
+        ProtocolError: no model has such a vocabulary or context.
+    """
+    if not (card.vocab_size and card.context_length and all(token < card.vocab_size for token in card.end_tokens)):
+        raise ProtocolError(
+            f"the verifier describes a model of {card.vocab_size} tokens that holds {card.context_length}, with "
+            f"{len(card.end_tokens)} end tokens; expected a vocabulary, the end tokens in it, and a context; "
+            "use a device and a verifier of the same version"
+        )
     return ModelCard(
         name=card.name,
         vocab_size=card.vocab_size,

@@ -1,0 +1,199 @@
+"""Messages cross to protobuf and back whole, and what no message may hold is refused."""
+
+import math
+from dataclasses import fields, replace
+from typing import TypeVar
+
+import pytest
+from google.protobuf.message import Message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cuhlm.errors import ProtocolError
+from cuhlm.messages import Block, ModelCard, Opening, Payload, Sampling, Verdict
+from cuhlm.testing.check_link import OPENING
+from cuhlm.theory.truncation import payload_bits
+from cuhlm.wire import verifier_pb2 as pb
+from cuhlm.wire.convert import (
+    block_from_wire,
+    block_to_wire,
+    card_from_wire,
+    card_to_wire,
+    opening_from_wire,
+    opening_to_wire,
+    parsed,
+    verdict_from_wire,
+    verdict_to_wire,
+)
+
+M = TypeVar("M", bound=Message)
+
+VOCAB = 49_152
+UINT32 = st.integers(0, 2**32 - 1)
+TOKENS = st.lists(UINT32, max_size=20).map(tuple)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+FLOAT32 = st.floats(width=32, allow_nan=False)
+
+CARDS = st.builds(
+    ModelCard,
+    name=TEXT,
+    vocab_size=st.just(2**32 - 1),
+    vocab_fingerprint=TEXT,
+    context_length=st.integers(1, 2**32 - 1),
+    batch_invariant=st.booleans(),
+    max_block=UINT32,
+    max_sessions=UINT32,
+    end_tokens=st.frozensets(st.integers(0, 2**32 - 2), max_size=5),
+    fingerprint=TEXT,
+)
+SAMPLINGS = st.builds(
+    Sampling,
+    temperature=st.floats(0, 100),
+    top_k=UINT32,
+    top_p=st.floats(0, 1, exclude_min=True),
+    min_p=st.floats(0, 1, exclude_max=True),
+)
+OPENINGS = st.builds(
+    lambda **given: replace(OPENING, **given),
+    prompt=TOKENS,
+    sampling=SAMPLINGS,
+    seed=st.integers(0, 2**64 - 1),
+    vocab_size=UINT32,
+    target_fingerprint=TEXT,
+)
+PAYLOADS = st.builds(
+    lambda data, k, b_prob: Payload(data, k, b_prob, payload_bits(k, VOCAB, b_prob)),
+    st.binary(max_size=40),
+    UINT32,
+    UINT32,
+)
+BLOCKS = st.builds(Block, UINT32, TOKENS, TOKENS, st.lists(PAYLOADS, max_size=4).map(tuple), UINT32)
+VERDICTS = st.builds(
+    Verdict, UINT32, UINT32, st.none() | UINT32, st.lists(FLOAT32, max_size=6).map(tuple), FLOAT32, FLOAT32
+)
+
+
+def sent(message: M) -> M:
+    """What arrives of `message`."""
+    return parsed(type(message), message.SerializeToString())
+
+
+@given(CARDS)
+def test_a_card_crosses_whole(card: ModelCard) -> None:
+    assert card_from_wire(sent(card_to_wire(card))) == card
+
+
+@given(OPENINGS)
+def test_an_opening_crosses_whole(opening: Opening) -> None:
+    assert opening_from_wire(sent(opening_to_wire(opening))) == opening
+
+
+@given(BLOCKS)
+def test_a_block_crosses_whole(block: Block) -> None:
+    assert block_from_wire(sent(block_to_wire(block)), VOCAB) == block
+
+
+@given(VERDICTS)
+def test_a_verdict_crosses_whole_its_numbers_as_float32(verdict: Verdict) -> None:
+    assert verdict_from_wire(sent(verdict_to_wire(verdict))) == verdict
+
+
+def test_a_verdict_on_token_0_is_not_a_verdict_without_a_token() -> None:
+    tokens = [verdict_from_wire(sent(verdict_to_wire(Verdict(5, 0, token)))).token for token in (0, None)]
+    assert tokens == [0, None]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(ModelCard, pb.ModelCard), (Opening, pb.Open), (Sampling, pb.Sampling), (Block, pb.Block), (Verdict, pb.Verdict)],
+)
+def test_every_field_of_a_value_is_on_the_wire(value: type, message: type[Message]) -> None:
+    """A field that one of the two lacks would get lost or be its default for ever."""
+    assert {field.name for field in fields(value)} == set(message.DESCRIPTOR.fields_by_name)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        Block(-1, ()),
+        Block(2**32, ()),
+        Block(1, (-1,)),
+        Block(1, (), (2**32,)),
+        Block(1, (), generate=-1),
+        Block(1, (), (1,), (Payload(b"", -1, 8, 0),)),
+    ],
+)
+def test_a_number_that_is_negative_or_too_large_does_not_leave(block: Block) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        block_to_wire(block)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("temperature", math.nan),
+        ("temperature", math.inf),
+        ("temperature", -0.1),
+        ("temperature", 100.1),
+        ("top_p", math.nan),
+        ("top_p", 0.0),
+        ("top_p", -math.inf),
+        ("top_p", 1.01),
+        ("min_p", math.nan),
+        ("min_p", 1.0),
+        ("min_p", -1e-9),
+    ],
+)
+def test_sampling_out_of_range_is_refused_where_it_arrives(field: str, value: float) -> None:
+    opening = opening_to_wire(OPENING)
+    setattr(opening.sampling, field, value)
+    with pytest.raises(ProtocolError, match=f"{field} is .*; expected a number"):
+        opening_from_wire(sent(opening))
+
+
+def test_a_payload_may_claim_any_k_and_its_bits_do_not_overflow() -> None:
+    block = pb.Block(payloads=[pb.Payload(k=2**32 - 1, b_prob=2**32 - 1)])
+    assert block_from_wire(sent(block), VOCAB).payloads[0].bits == (2**32 - 1) * (2**32 - 1 + 16)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        pb.ModelCard(),
+        pb.ModelCard(vocab_size=0, context_length=9),
+        pb.ModelCard(vocab_size=9, context_length=0),
+        pb.ModelCard(vocab_size=9, context_length=9, end_tokens=[8, 9]),
+    ],
+)
+def test_a_card_of_no_model_is_refused(card: pb.ModelCard) -> None:
+    with pytest.raises(ProtocolError, match="expected a vocabulary, the end tokens in it, and a context"):
+        card_from_wire(sent(card))
+
+
+def test_what_is_missing_has_protobufs_default_and_an_opening_without_sampling_is_refused() -> None:
+    assert block_from_wire(parsed(pb.Block, b""), VOCAB) == Block(0, ())
+    assert verdict_from_wire(parsed(pb.Verdict, b"")) == Verdict(0, 0, None)
+    with pytest.raises(ProtocolError, match="top_p is 0"):
+        opening_from_wire(parsed(pb.Open, b""))
+
+
+UNKNOWN_FIELD = pb.Reply(opened=pb.Opened()).SerializeToString().replace(b"\x0a", b"\xa2\x06")  # its number is 100
+
+
+def test_a_field_of_a_later_version_is_passed_over() -> None:
+    block = Block(3, (1, 2), generate=1)
+    assert block_from_wire(parsed(pb.Block, block_to_wire(block).SerializeToString() + UNKNOWN_FIELD), VOCAB) == block
+    opening = opening_to_wire(OPENING).SerializeToString() + UNKNOWN_FIELD
+    assert opening_from_wire(parsed(pb.Open, opening)) == OPENING
+    assert parsed(pb.Reply, UNKNOWN_FIELD).WhichOneof("kind") is None
+
+
+@pytest.mark.parametrize("data", [b"\x0a", b"\x0a\x05\x01", b"\xff" * 11, b"\x0b", b"\x00\x00"])
+def test_bytes_that_are_no_protobuf_are_a_protocol_error(data: bytes) -> None:
+    with pytest.raises(ProtocolError, match=f"{len(data)} bytes came that are no Request; expected protobuf"):
+        parsed(pb.Request, data)
+
+
+def test_text_that_is_not_utf8_is_a_protocol_error() -> None:
+    with pytest.raises(ProtocolError, match="no ModelCard"):
+        parsed(pb.ModelCard, b"\x0a\x02\xff\xfe")
