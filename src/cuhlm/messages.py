@@ -106,6 +106,7 @@ class Opening:
         seed: of the keyed randomness (design 2.6), 0 ≤ seed < 2^64.
         vocab_size: tokens both models share, |V|; ids beyond have probability 0 (design 2.1).
         verification: the rule of all its blocks.
+        codec: the name of the code that its payloads are in; see `cuhlm.codec.find`.
         target_fingerprint: `ModelCard.fingerprint` of the target that the device was told of, in case the verifier
             was started with another one since; empty takes whichever it is.
     """
@@ -115,6 +116,7 @@ class Opening:
     seed: int
     vocab_size: int
     verification: Verification = Verification.SPECULATIVE
+    codec: str = "fixed-width-8"
     target_fingerprint: str = ""
 
 
@@ -131,19 +133,15 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A truncated distribution as the bytes that the uplink pays for.
+    """A truncated distribution as the bytes that the uplink pays for; the session's codec reads them.
 
     Attributes:
-        data: k indices and k probabilities, bit-packed.
+        data: k indices and k probabilities, encoded.
         k: entries sent.
-        b_prob: bits per probability.
-        bits: size the paper counts, k · (b_prob + ⌈log2 |V|⌉); ``data`` pads it to whole bytes.
     """
 
     data: bytes
     k: int
-    b_prob: int
-    bits: int
 
 
 @dataclass(frozen=True, slots=True)

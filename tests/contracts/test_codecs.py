@@ -60,8 +60,8 @@ class _Turns(FixedWidthCodec):
 
 class _TrustsEveryone(FixedWidthCodec):
     def decode(self, payload: Payload, vocab_size: int) -> TruncatedLaw:
-        if len(payload.data) > (payload.bits + 7) // 8:
-            payload = Payload(payload.data[:-1], payload.k, payload.b_prob, payload.bits)
+        if len(payload.data) > (self.bits(payload.k, vocab_size) + 7) // 8:
+            payload = Payload(payload.data[:-1], payload.k)
         return super().decode(payload, vocab_size)
 
 

@@ -68,13 +68,12 @@ def test_one_token_goes_from_the_draft_model_to_the_targets_verdict_and_back(
     # → wire: protobuf there
     sent = Block(proposal.position, (), offer.drafted, offer.payloads)
     message = pb.Block.FromString(block_to_wire(sent).SerializeToString())
-    received = block_from_wire(message, vocab_size)
+    received = block_from_wire(message)
     assert received == sent
 
     # → session: the target reads what it has not read, and judges against x̂
     session = Session(
-        Opening(prompt, sampling, seed, vocab_size),
-        codec,
+        Opening(prompt, sampling, seed, vocab_size, codec=codec.name),
         vocab_size=target_engine.card.vocab_size,
         context_length=target_engine.card.context_length,
         max_block=64,
@@ -104,7 +103,7 @@ def test_one_token_goes_from_the_draft_model_to_the_targets_verdict_and_back(
     target.close()
     assert (record.position, record.token, record.draft_token) == (len(prompt), stands, proposal.token)
     assert record.fate is (Fate.ACCEPTED if returned.token is None else Fate.RESAMPLED)
-    assert (record.u, record.k, record.payload_bits) == (u, offer.k, offer.payloads[0].bits)
+    assert (record.u, record.k, record.payload_bits) == (u, offer.k, offer.bits)
     assert (record.beta, record.transmitted, record.target_passes) == (verdict.betas[0], True, 1)
 
 

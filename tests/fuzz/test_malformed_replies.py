@@ -124,7 +124,7 @@ def test_a_malformed_card_or_vocabulary_gives_a_device_or_an_error_of_ours(bad: 
     other.vocab_fingerprint = "another"
     cards = [*corpus("replies").values(), *(each.SerializeToString() for each in at_the_edges(card))]
     cards += [message for _, message in mutations([CARD, other.SerializeToString()], 100)]
-    pages = [*corpus("replies").values(), pb.VocabularyPage(tokens=["a"]).SerializeToString()]
+    pages = [*corpus("replies").values(), pb.VocabularyPage(tokens=[b"a"]).SerializeToString()]
     with closing(GrpcLink(bad.address, deadline_seconds=HANG_SECONDS)) as link:
         for number, described in enumerate(cards):
             bad.card, bad.pages = described, (pages[number % len(pages)],)

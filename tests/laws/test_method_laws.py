@@ -139,7 +139,6 @@ def judged_tokens(
         offer = offering.offer(proposal, 1.0, Stopwatch(lambda: 0.0))
         session = Session(
             Opening(prompt, SAMPLING, seed, vocab_size),
-            FixedWidthCodec(),
             vocab_size=vocab_size,
             context_length=1024,
             max_block=64,

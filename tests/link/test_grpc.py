@@ -149,7 +149,7 @@ def test_a_block_sent_twice_gets_the_same_verdict(link: GrpcLink) -> None:
     ("block", "message"),
     [
         (Block(9, (), generate=1), "begins at position 9; expected 3"),
-        (Block(3, (), (), (Payload(b"", 1, 8, 0),) * 300), "300 payloads; expected at most 256"),
+        (Block(3, (), (), (Payload(b"", 1),) * 300), "300 payloads; expected at most 256"),
         (Block(3, (), (1,) * 300), "300 drafted tokens; expected at most 256"),
         (Block(3, (1,) * 100_000, generate=1), "100000 tokens to catch up on; expected at most"),
     ],

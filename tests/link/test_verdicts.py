@@ -16,7 +16,7 @@ from cuhlm.testing import ToyEngine
 from cuhlm.wire import verifier_pb2 as pb
 from cuhlm.wire.convert import verdict_to_wire
 
-DRAFTED = Block(5, (), (3,), (Payload(b"", 1, 8, 12),))
+DRAFTED = Block(5, (), (3,), (Payload(b"", 1),))
 ALONE = Block(5, (), generate=3)
 ACCEPTS = Verdict(5, 1, None, (0.25,), 0.01, 0.001)
 

@@ -24,7 +24,7 @@ CODEC = FixedWidthCodec()
 
 def session(*, prompt: tuple[int, ...] = (1, 2, 3), max_block: int = 64, context_length: int = 100) -> Session:
     opening = Opening(prompt, Sampling(), seed=9, vocab_size=VOCAB)
-    return Session(opening, CODEC, vocab_size=VOCAB, context_length=context_length, max_block=max_block)
+    return Session(opening, vocab_size=VOCAB, context_length=context_length, max_block=max_block)
 
 
 def payload(history: list[int]) -> Payload:
@@ -137,7 +137,7 @@ def test_a_block_that_is_planned_but_never_judged_changes_nothing() -> None:
 
 def test_a_malformed_payload_is_refused_and_the_history_stays() -> None:
     of = session()
-    bad = Block(4, (5,), (6,), (Payload(b"", 3, 8, 36),))
+    bad = Block(4, (5,), (6,), (Payload(b"", 3),))
     with pytest.raises(ProtocolError, match="payload of position 4 is malformed"):
         judge(of, bad, [1, 2, 3])
     assert of.length == 3
@@ -154,4 +154,4 @@ def test_a_prompt_that_does_not_fit_is_refused(prompt: tuple[int, ...], message:
 
 def test_a_vocabulary_larger_than_the_models_is_refused() -> None:
     with pytest.raises(ProtocolError, match="vocabulary of 13 tokens; this model has 12"):
-        Session(Opening((1,), Sampling(), 0, VOCAB + 1), CODEC, vocab_size=VOCAB, context_length=100, max_block=8)
+        Session(Opening((1,), Sampling(), 0, VOCAB + 1), vocab_size=VOCAB, context_length=100, max_block=8)

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cuhlm.errors import ProtocolError
-from cuhlm.messages import Block, ModelCard, Opening, Payload, Sampling, Verdict
+from cuhlm.messages import Block, ModelCard, Opening, Payload, Sampling, Verdict, Verification
 from cuhlm.testing.check_link import OPENING
-from cuhlm.theory.truncation import payload_bits
 from cuhlm.wire import verifier_pb2 as pb
 from cuhlm.wire.convert import (
     block_from_wire,
@@ -28,7 +27,6 @@ from cuhlm.wire.convert import (
 
 M = TypeVar("M", bound=Message)
 
-VOCAB = 49_152
 UINT32 = st.integers(0, 2**32 - 1)
 TOKENS = st.lists(UINT32, max_size=20).map(tuple)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -59,14 +57,11 @@ OPENINGS = st.builds(
     sampling=SAMPLINGS,
     seed=st.integers(0, 2**64 - 1),
     vocab_size=UINT32,
+    verification=st.sampled_from(Verification),
+    codec=TEXT,
     target_fingerprint=TEXT,
 )
-PAYLOADS = st.builds(
-    lambda data, k, b_prob: Payload(data, k, b_prob, payload_bits(k, VOCAB, b_prob)),
-    st.binary(max_size=40),
-    UINT32,
-    UINT32,
-)
+PAYLOADS = st.builds(Payload, st.binary(max_size=40), UINT32)
 BLOCKS = st.builds(Block, UINT32, TOKENS, TOKENS, st.lists(PAYLOADS, max_size=4).map(tuple), UINT32)
 VERDICTS = st.builds(
     Verdict, UINT32, UINT32, st.none() | UINT32, st.lists(FLOAT32, max_size=6).map(tuple), FLOAT32, FLOAT32
@@ -90,7 +85,7 @@ def test_an_opening_crosses_whole(opening: Opening) -> None:
 
 @given(BLOCKS)
 def test_a_block_crosses_whole(block: Block) -> None:
-    assert block_from_wire(sent(block_to_wire(block)), VOCAB) == block
+    assert block_from_wire(sent(block_to_wire(block))) == block
 
 
 @given(VERDICTS)
@@ -120,7 +115,7 @@ def test_every_field_of_a_value_is_on_the_wire(value: type, message: type[Messag
         Block(1, (-1,)),
         Block(1, (), (2**32,)),
         Block(1, (), generate=-1),
-        Block(1, (), (1,), (Payload(b"", -1, 8, 0),)),
+        Block(1, (), (1,), (Payload(b"", -1),)),
     ],
 )
 def test_a_number_that_is_negative_or_too_large_does_not_leave(block: Block) -> None:
@@ -151,9 +146,12 @@ def test_sampling_out_of_range_is_refused_where_it_arrives(field: str, value: fl
         opening_from_wire(sent(opening))
 
 
-def test_a_payload_may_claim_any_k_and_its_bits_do_not_overflow() -> None:
-    block = pb.Block(payloads=[pb.Payload(k=2**32 - 1, b_prob=2**32 - 1)])
-    assert block_from_wire(sent(block), VOCAB).payloads[0].bits == (2**32 - 1) * (2**32 - 1 + 16)
+@pytest.mark.parametrize("rule", [0, 3, 2**31 - 1, -1])
+def test_a_rule_that_this_version_does_not_know_is_refused_by_its_number(rule: int) -> None:
+    opening = opening_to_wire(OPENING)
+    opening.verification = rule  # type: ignore[assignment]
+    with pytest.raises(ProtocolError, match=f"verification by rule {rule}; this verifier knows speculative, target"):
+        opening_from_wire(sent(opening))
 
 
 @pytest.mark.parametrize(
@@ -170,10 +168,12 @@ def test_a_card_of_no_model_is_refused(card: pb.ModelCard) -> None:
         card_from_wire(sent(card))
 
 
-def test_what_is_missing_has_protobufs_default_and_an_opening_without_sampling_is_refused() -> None:
-    assert block_from_wire(parsed(pb.Block, b""), VOCAB) == Block(0, ())
+def test_what_is_missing_has_protobufs_default_and_an_opening_without_sampling_or_rule_is_refused() -> None:
+    assert block_from_wire(parsed(pb.Block, b"")) == Block(0, ())
     assert verdict_from_wire(parsed(pb.Verdict, b"")) == Verdict(0, 0, None)
     with pytest.raises(ProtocolError, match="top_p is 0"):
+        opening_from_wire(pb.Open(verification=pb.SPECULATIVE))
+    with pytest.raises(ProtocolError, match="verification by rule 0"):
         opening_from_wire(parsed(pb.Open, b""))
 
 
@@ -182,7 +182,7 @@ UNKNOWN_FIELD = pb.Reply(opened=pb.Opened()).SerializeToString().replace(b"\x0a"
 
 def test_a_field_of_a_later_version_is_passed_over() -> None:
     block = Block(3, (1, 2), generate=1)
-    assert block_from_wire(parsed(pb.Block, block_to_wire(block).SerializeToString() + UNKNOWN_FIELD), VOCAB) == block
+    assert block_from_wire(parsed(pb.Block, block_to_wire(block).SerializeToString() + UNKNOWN_FIELD)) == block
     opening = opening_to_wire(OPENING).SerializeToString() + UNKNOWN_FIELD
     assert opening_from_wire(parsed(pb.Open, opening)) == OPENING
     assert parsed(pb.Reply, UNKNOWN_FIELD).WhichOneof("kind") is None

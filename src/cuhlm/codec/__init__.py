@@ -1,1 +1,1 @@
-"""Payload to bytes and back: `base` is the seam, `fixed_width` the paper's code, `quantiser` its probabilities."""
+"""Payload to bytes and back: `base` is the seam, `fixed_width` the paper's code, `find` knows names."""

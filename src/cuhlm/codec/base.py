@@ -7,7 +7,19 @@ from cuhlm.theory.truncation import Indices, TruncatedLaw
 
 
 class Codec(Protocol):
-    """A code for truncated distributions; `cuhlm.testing.check_codec` says what every codec must do."""
+    """A code for truncated distributions; `cuhlm.testing.check_codec` says what every codec must do.
+
+    Device and verifier agree on one by its name (`cuhlm.codec.find`), which stands for all that its code depends on.
+    """
+
+    @property
+    def name(self) -> str:
+        """What an opening calls it."""
+        ...
+
+    def bits(self, k: int, vocab_size: int) -> int:
+        """Size of a payload of `k` entries, without what fills its last byte: what a bill counts."""
+        ...
 
     def encode(self, indices: Indices, kept: Array, vocab_size: int) -> Payload:
         """The payload of the kept entries, which are trusted to be as `top_k` returns them.

@@ -20,6 +20,9 @@ from cuhlm.theory.truncation import Indices, TruncatedLaw, payload_bits
 
 Bits = npt.NDArray[np.uint8]
 
+FAMILY = "fixed-width-"
+"""What the names of these codes begin with; b_prob follows."""
+
 _WHOLE_BYTES = {8: ">u1", 16: ">u2"}  # widths whose values numpy lays out as the code does
 
 SUM_TOLERANCE = 1e-5
@@ -27,7 +30,7 @@ SUM_TOLERANCE = 1e-5
 
 
 class FixedWidthCodec:
-    """The paper's code. Decodes payloads of any supported width.
+    """The paper's code.
 
     Args:
         b_prob: bits per probability, 4 to 16; the paper uses 8.
@@ -41,18 +44,26 @@ class FixedWidthCodec:
             raise ConfigurationError(f"b_prob is {b_prob}; expected {MIN_BITS} to {MAX_BITS} (the paper uses 8)")
         self._b_prob = b_prob
 
+    @property
+    def name(self) -> str:
+        """See `Codec.name`: "fixed-width-8" for 8 bits."""
+        return f"{FAMILY}{self._b_prob}"
+
+    def bits(self, k: int, vocab_size: int) -> int:
+        """See `Codec.bits`: as the paper counts, k · (b_prob + ⌈log2 |V|⌉)."""
+        return payload_bits(k, vocab_size, self._b_prob)
+
     def encode(self, indices: Indices, kept: Array, vocab_size: int) -> Payload:
         """See `Codec.encode`."""
         codes = quantise(kept.astype(np.float64), LEVELS[self._b_prob])
         data = _packed((indices, index_width(vocab_size)), (codes, self._b_prob))
-        k = indices.size
-        return Payload(data, k, self._b_prob, payload_bits(k, vocab_size, self._b_prob))
+        return Payload(data, indices.size)
 
     def decode(self, payload: Payload, vocab_size: int) -> TruncatedLaw:
         """See `Codec.decode`."""
-        indices, codes = _unpacked(payload, vocab_size)
+        indices, codes = self._unpacked(payload, vocab_size)
         _check_indices(indices, vocab_size)
-        values = LEVELS[payload.b_prob][codes]
+        values = LEVELS[self._b_prob][codes]
         total = float(values.sum())
         if total > 1 + SUM_TOLERANCE:
             raise PayloadError(f"the probabilities sum to {total:.6f}; expected at most 1")
@@ -61,6 +72,23 @@ class FixedWidthCodec:
                 raise PayloadError("all probabilities are 0; expected a sum above 0 where the whole vocabulary is sent")
             values /= total
         return TruncatedLaw(indices, values.astype(np.float32), vocab_size)
+
+    def _unpacked(self, payload: Payload, vocab_size: int) -> tuple[Indices, Codes]:
+        width, b_prob, k = index_width(vocab_size), self._b_prob, payload.k
+        if not 1 <= k <= vocab_size:
+            raise PayloadError(f"a payload has k = {k}; expected 1 to {vocab_size}")
+        used = payload_bits(k, vocab_size, b_prob)
+        if len(payload.data) != (used + 7) // 8:
+            raise PayloadError(f"a payload has {len(payload.data)} bytes; expected {(used + 7) // 8} for k = {k}")
+        split = k * width
+        if width in _WHOLE_BYTES and b_prob in _WHOLE_BYTES:
+            indices = np.frombuffer(payload.data, _WHOLE_BYTES[width], k)
+            codes = np.frombuffer(payload.data, _WHOLE_BYTES[b_prob], k, offset=split // 8)
+            return indices.astype(np.intp), codes.astype(np.intp)
+        bits = np.unpackbits(np.frombuffer(payload.data, np.uint8))
+        if bits[used:].any():
+            raise PayloadError("the bits after a payload's last probability are not all 0; expected zeros")
+        return _values(bits[:split], width), _values(bits[split:used], b_prob)
 
 
 def index_width(vocab_size: int) -> int:
@@ -77,27 +105,6 @@ def _check_indices(indices: Indices, vocab_size: int) -> None:
     owners[indices] = numbers
     if (owners.take(indices) != numbers).any():
         raise PayloadError(f"index {np.bincount(indices).argmax()} is sent more than once; expected distinct ones")
-
-
-def _unpacked(payload: Payload, vocab_size: int) -> tuple[Indices, Codes]:
-    width = index_width(vocab_size)
-    k, b_prob = payload.k, payload.b_prob
-    if b_prob not in LEVELS:
-        raise PayloadError(f"a payload has {b_prob} bits per probability; expected {MIN_BITS} to {MAX_BITS}")
-    if not 1 <= k <= vocab_size:
-        raise PayloadError(f"a payload has k = {k}; expected 1 to {vocab_size}")
-    used = payload_bits(k, vocab_size, b_prob)
-    if len(payload.data) != (used + 7) // 8:
-        raise PayloadError(f"a payload has {len(payload.data)} bytes; expected {(used + 7) // 8} for k = {k}")
-    split = k * width
-    if width in _WHOLE_BYTES and b_prob in _WHOLE_BYTES:
-        indices = np.frombuffer(payload.data, _WHOLE_BYTES[width], k)
-        codes = np.frombuffer(payload.data, _WHOLE_BYTES[b_prob], k, offset=split // 8)
-        return indices.astype(np.intp), codes.astype(np.intp)
-    bits = np.unpackbits(np.frombuffer(payload.data, np.uint8))
-    if bits[used:].any():
-        raise PayloadError("the bits after a payload's last probability are not all 0; expected zeros")
-    return _values(bits[:split], width), _values(bits[split:used], b_prob)
 
 
 def _packed(*fields: tuple[npt.NDArray[np.integer], int]) -> bytes:

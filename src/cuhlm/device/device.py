@@ -140,7 +140,7 @@ class Device:
                 drafting = Drafting(self.draft.open(), request.sampling, request.seed, self.vocab_size)
                 stack.callback(drafting.close)
             if self._link is not None and settings.method.gate is not GateRule.NEVER:
-                session = self._link.open(self._opening(settings.method, request))
+                session = self._link.open(self._opening(settings, request))
                 stack.callback(session.close)
             loop = self._loop(settings, request, drafting, ending)
             try:
@@ -150,11 +150,16 @@ class Device:
                 raise
             loop.close()
 
-    def _opening(self, method: Method, request: Request) -> Opening:
-        assert method.verification is not None, "a method that asks has a rule by which it is answered"
-        fingerprint = self.target.fingerprint if self.target else ""
+    def _opening(self, settings: Settings, request: Request) -> Opening:
+        assert settings.method.verification is not None, "a method that asks has a rule by which it is answered"
         return Opening(
-            request.prompt, request.sampling, request.seed, self.vocab_size, method.verification, fingerprint
+            request.prompt,
+            request.sampling,
+            request.seed,
+            self.vocab_size,
+            verification=settings.method.verification,
+            codec=FixedWidthCodec(settings.b_prob).name,
+            target_fingerprint=self.target.fingerprint if self.target else "",
         )
 
     def _loop(self, settings: Settings, request: Request, drafting: Drafting | None, ending: Ending) -> Loop:

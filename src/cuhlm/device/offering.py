@@ -21,20 +21,22 @@ from cuhlm.theory.verification import draw
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The drafted tokens and payloads of a block (none of either where the method sends none)."""
+    """What a block carries of drafts (nothing where the method sends none).
+
+    Attributes:
+        drafted: tokens to be judged.
+        payloads: one per drafted token.
+        bits: the payloads' size as a bill counts it.
+    """
 
     drafted: tuple[int, ...] = ()
     payloads: tuple[Payload, ...] = ()
+    bits: int = 0
 
     @property
     def k(self) -> int:
         """Entries sent."""
         return sum(payload.k for payload in self.payloads)
-
-    @property
-    def bits(self) -> int:
-        """The paper's size of what is sent."""
-        return sum(payload.bits for payload in self.payloads)
 
 
 class Offering:
@@ -58,7 +60,7 @@ class Offering:
             law = self._codec.decode(payload, self._vocab_size).rebuilt()
             token = draw(law, uniform(self._seed, proposal.position, Purpose.REDRAFT)).token
         watch.lap("encode")
-        return Offer((token,), (payload,))
+        return Offer((token,), (payload,), self._codec.bits(payload.k, self._vocab_size))
 
     def _truncated(self, proposal: Proposal, u: float | None) -> tuple[Indices, Array]:
         settings = self._settings

@@ -3,12 +3,15 @@
 It wraps another link, in process or gRPC, and charges a virtual clock for uplink, round trip and target.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from cuhlm.channel.billing import target_seconds
 from cuhlm.channel.clock import VirtualClock
 from cuhlm.channel.compute import ComputeTable
 from cuhlm.channel.presets import Channel
+from cuhlm.codec.base import Codec
+from cuhlm.codec.find import find_codec
 from cuhlm.link.base import Link, LinkSession, Traffic
 from cuhlm.messages import Block, ModelCard, Opening, Verdict
 
@@ -39,7 +42,9 @@ class SimulatedLink:
 
     def open(self, opening: Opening) -> LinkSession:
         """Begin a generation; see `Link.open`. Takes no virtual time: the prompt is not billed (design 2.8)."""
-        return SimulatedSession(self._inner.open(opening), self._channel, self._compute, self._clock)
+        codec = find_codec(opening.codec)
+        bits = partial(_payload_bits, codec, opening.vocab_size)
+        return SimulatedSession(self._inner.open(opening), bits, self._channel, self._compute, self._clock)
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -48,8 +53,16 @@ class SimulatedLink:
 class SimulatedSession:
     """Verdicts of the inner session, each with the virtual time at which it arrives."""
 
-    def __init__(self, inner: LinkSession, channel: Channel, compute: ComputeTable, clock: VirtualClock) -> None:
+    def __init__(
+        self,
+        inner: LinkSession,
+        payload_bits: Callable[[Block], int],
+        channel: Channel,
+        compute: ComputeTable,
+        clock: VirtualClock,
+    ) -> None:
         self._inner = inner
+        self._payload_bits = payload_bits
         self._channel = channel
         self._compute = compute
         self._clock = clock
@@ -63,8 +76,7 @@ class SimulatedSession:
 
     def send(self, block: Block) -> None:
         """Hand a block over: its payload goes up, and the answer's way back is charged with it."""
-        bits = sum(payload.bits for payload in block.payloads)
-        uplink = self._channel.rate.uplink_seconds(bits, self._clock.now, block.position)
+        uplink = self._channel.rate.uplink_seconds(self._payload_bits(block), self._clock.now, block.position)
         self._ready_at = self._clock.now + uplink + self._channel.round_trip_seconds
         self._awaited = max(1, block.generate)
         self._inner.send(block)
@@ -94,3 +106,7 @@ class SimulatedSession:
     def close(self) -> None:
         """End the session."""
         self._inner.close()
+
+
+def _payload_bits(codec: Codec, vocab_size: int, block: Block) -> int:
+    return sum(codec.bits(payload.k, vocab_size) for payload in block.payloads)

@@ -113,7 +113,10 @@ def check_size(codec: Codec) -> None:
         for k in _sizes(probs.size):
             payload = _encoded(codec, probs, k)
             _expect(payload.k == k, "the payload says its k")
-            _expect(len(payload.data) == (payload.bits + 7) // 8, "the bytes are the bits, filled to a whole byte")
+            _expect(
+                len(payload.data) == (codec.bits(k, probs.size) + 7) // 8,
+                "the bytes are the bits, filled to a whole byte",
+            )
 
 
 def check_damage(codec: Codec) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 
-from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.engines.base import Advance, Engine
 from cuhlm.engines.batching import Batcher, Flow
 from cuhlm.errors import ModelBusy, ProtocolError, VerifierBusy
@@ -67,7 +66,6 @@ class Verifier:
             )
         session = Session(
             opening,
-            FixedWidthCodec(),
             vocab_size=self.card.vocab_size,
             context_length=self.card.context_length,
             max_block=MAX_BLOCK,

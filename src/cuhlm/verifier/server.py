@@ -34,7 +34,7 @@ from cuhlm.verifier.host import HostedSession, Verifier
 from cuhlm.wire import verifier_pb2 as pb
 from cuhlm.wire.addresses import host_and_port, is_loopback
 from cuhlm.wire.authorization import token_of
-from cuhlm.wire.convert import block_from_wire, card_to_wire, opening_from_wire, verdict_to_wire
+from cuhlm.wire.convert import block_from_wire, card_to_wire, opening_from_wire, parsed, verdict_to_wire
 from cuhlm.wire.service import SERVICE
 
 _STATUS: dict[type[CuhlmError], grpc.StatusCode] = {
@@ -146,9 +146,7 @@ class Server:
                 "Vocabulary": grpc.unary_stream_rpc_method_handler(
                     self._vocabulary, pb.VocabularyRequest.FromString, pb.VocabularyPage.SerializeToString
                 ),
-                "Generate": grpc.stream_stream_rpc_method_handler(
-                    self._generate, pb.Request.FromString, pb.Reply.SerializeToString
-                ),
+                "Generate": grpc.stream_stream_rpc_method_handler(self._generate, bytes, pb.Reply.SerializeToString),
             },
         )
 
@@ -161,7 +159,7 @@ class Server:
         for start in range(0, len(tokens), _VOCABULARY_PAGE):
             yield pb.VocabularyPage(tokens=tokens[start : start + _VOCABULARY_PAGE])
 
-    async def _generate(self, requests: AsyncIterator[pb.Request], context: Context) -> None:
+    async def _generate(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """One stream. It writes its replies: where a generator yields, gRPC would take a cancellation, unheard."""
         await self._authenticate(context)
         session: HostedSession | None = None
@@ -176,7 +174,7 @@ class Server:
             await _prefill(session, context)
             while (request := await self._next(requests)) is not None:
                 self._check_size(request.block)
-                await _answer(session, block_from_wire(request.block, opening.vocab_size), context)
+                await _answer(session, block_from_wire(request.block), context)
         except asyncio.CancelledError:
             if not self._stopping:  # the device left
                 raise
@@ -201,11 +199,12 @@ class Server:
                     f"the block holds {count} {what}; expected at most {most}; ask for verdicts earlier"
                 )
 
-    async def _next(self, requests: AsyncIterator[pb.Request]) -> pb.Request | None:
+    async def _next(self, requests: AsyncIterator[bytes]) -> pb.Request | None:
         """The device's next message; None where it has ended the stream."""
         try:
             async with asyncio.timeout(self._idle_seconds):
-                return await anext(requests, None)
+                message = await anext(requests, None)
+                return None if message is None else parsed(pb.Request, message)
         except TimeoutError:
             raise LinkTimeout(
                 f"nothing came from this device for {self._idle_seconds:g} s, so its place was given back; "

@@ -14,7 +14,8 @@ All randomness is keyed by (seed, position, purpose).
 from dataclasses import dataclass
 
 from cuhlm.codec.base import Codec
-from cuhlm.errors import PayloadError, ProtocolError
+from cuhlm.codec.find import find_codec
+from cuhlm.errors import ConfigurationError, PayloadError, ProtocolError
 from cuhlm.messages import Array, Block, Opening, Verdict, Verification
 from cuhlm.theory.distributions import distribution
 from cuhlm.theory.randomness import Purpose, uniform
@@ -41,23 +42,22 @@ class Session:
 
     Args:
         opening: what the device began with; checked here against the model.
-        codec: decodes payloads.
         vocab_size: length of the target's logit rows.
         context_length: tokens that the target's sequence can hold.
         max_block: drafted tokens that one block may carry.
 
     Raises:
-        ProtocolError: the opening does not fit the model.
+        ProtocolError: the opening does not fit the model, or names a codec that there is not.
     """
 
-    def __init__(self, opening: Opening, codec: Codec, *, vocab_size: int, context_length: int, max_block: int) -> None:
+    def __init__(self, opening: Opening, *, vocab_size: int, context_length: int, max_block: int) -> None:
         if not 1 <= opening.vocab_size <= vocab_size:
             raise ProtocolError(
                 f"the device asks for a vocabulary of {opening.vocab_size} tokens; this model has {vocab_size}; "
                 "use a draft model of the same family"
             )
         self._opening = opening
-        self._codec = codec
+        self._codec = _codec_of(opening)
         self._context_length = context_length
         self._max_block = max_block
         self._history = list(opening.prompt)
@@ -173,3 +173,10 @@ class Session:
         for token in tokens:
             if not 0 <= token < self._opening.vocab_size:
                 raise ProtocolError(f"token {token} is outside the vocabulary of {self._opening.vocab_size}")
+
+
+def _codec_of(opening: Opening) -> Codec:
+    try:
+        return find_codec(opening.codec)
+    except ConfigurationError as error:
+        raise ProtocolError(str(error)) from error

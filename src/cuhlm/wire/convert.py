@@ -10,7 +10,6 @@ from google.protobuf.message import DecodeError, Message
 
 from cuhlm.errors import ConfigurationError, ProtocolError
 from cuhlm.messages import Block, ModelCard, Opening, Payload, Sampling, Verdict, Verification
-from cuhlm.theory.truncation import payload_bits
 from cuhlm.wire import verifier_pb2 as pb
 
 M = TypeVar("M", bound=Message)
@@ -84,6 +83,7 @@ def opening_to_wire(opening: Opening) -> pb.Open:
         seed=opening.seed,
         vocab_size=opening.vocab_size,
         verification=_RULES[opening.verification],
+        codec=opening.codec,
         target_fingerprint=opening.target_fingerprint,
     )
 
@@ -109,7 +109,15 @@ def opening_from_wire(opening: pb.Open) -> Opening:
         )
     except ConfigurationError as error:
         raise ProtocolError(str(error)) from error
-    return Opening(tuple(opening.prompt), sampling, opening.seed, opening.vocab_size, rule, opening.target_fingerprint)
+    return Opening(
+        tuple(opening.prompt),
+        sampling,
+        opening.seed,
+        opening.vocab_size,
+        verification=rule,
+        codec=opening.codec,
+        target_fingerprint=opening.target_fingerprint,
+    )
 
 
 def block_to_wire(block: Block) -> pb.Block:
@@ -118,17 +126,14 @@ def block_to_wire(block: Block) -> pb.Block:
         position=block.position,
         sync=block.sync,
         drafted=block.drafted,
-        payloads=[pb.Payload(data=payload.data, k=payload.k, b_prob=payload.b_prob) for payload in block.payloads],
+        payloads=[pb.Payload(data=payload.data, k=payload.k) for payload in block.payloads],
         generate=block.generate,
     )
 
 
-def block_from_wire(block: pb.Block, vocab_size: int) -> Block:
-    """A block from protobuf; the size in bits follows from k, b_prob and `vocab_size`."""
-    payloads = tuple(
-        Payload(payload.data, payload.k, payload.b_prob, payload_bits(payload.k, vocab_size, payload.b_prob))
-        for payload in block.payloads
-    )
+def block_from_wire(block: pb.Block) -> Block:
+    """A block from protobuf."""
+    payloads = tuple(Payload(payload.data, payload.k) for payload in block.payloads)
     return Block(block.position, tuple(block.sync), tuple(block.drafted), payloads, block.generate)
 
 

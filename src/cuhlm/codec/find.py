@@ -1,0 +1,25 @@
+"""Codecs by the names that openings call them."""
+
+from cuhlm.codec.base import Codec
+from cuhlm.codec.fixed_width import FixedWidthCodec
+from cuhlm.codec.quantiser import MAX_BITS, MIN_BITS
+from cuhlm.errors import ConfigurationError
+
+_CODECS: dict[str, Codec] = {
+    codec.name: codec for codec in (FixedWidthCodec(b_prob) for b_prob in range(MIN_BITS, MAX_BITS + 1))
+}
+
+
+def find_codec(name: str) -> Codec:
+    """The codec called `name`.
+
+    Raises:
+        ConfigurationError: there is none of that name.
+    """
+    try:
+        return _CODECS[name]
+    except KeyError:
+        raise ConfigurationError(
+            f"the codec {name!r} is unknown; expected one of {', '.join(_CODECS)}; "
+            "use device and verifier of one version"
+        ) from None
