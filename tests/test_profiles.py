@@ -80,7 +80,8 @@ def _set(part: str, name: str, value: object) -> Callable[[dict[str, Any]], obje
         (_set("uncertainty", "perturbations", True), "uncertainty.perturbations is True; expected a whole number"),
         (_set("rejection", "a", None), "rejection.a is nan; expected a number"),
         (_set("rejection", "b", "0.5"), "rejection.b is '0.5'; expected a number"),
-        (_set("rejection", "pearson_r", 5), "rejection.r_squared is 0.10187.* expected 25"),
+        (_set("rejection", "pearson_r", 0.5), "rejection.r_squared is 0.10187.* expected 0.25"),
+        (_set("rejection", "pearson_r", 1e300), "rejection.pearson_r is 1e.300; expected a number from -1 to 1"),
         (
             lambda fields: fields["rejection"].update(pearson_r=5, r_squared=25),
             "rejection.pearson_r is 5.0; expected a number from -1 to 1",

@@ -195,14 +195,14 @@ def _expectations(profile: Profile) -> Iterator[tuple[str, object, bool, str]]:
     line, curve = profile.rejection, profile.curve
     for name, number in (("rejection.a", line.a), ("rejection.b", line.b)):
         yield name, number, math.isfinite(number), "a number"
+    r = line.pearson_r
+    yield "rejection.pearson_r", r, math.isnan(r) or abs(r) <= 1, "a number from -1 to 1"
     for name, number, again in (
-        ("rejection.r_squared", line.r_squared, line.pearson_r**2),
+        ("rejection.r_squared", line.r_squared, r**2),
         ("risk_averse", profile.risk_averse, risk_averse_threshold(line)),
         ("risk_prone", profile.risk_prone, risk_prone_threshold(line, profile.delta)),
     ):
         yield name, number, _agree(number, again), f"{again}, which follows from the profile's other numbers"
-    r = line.pearson_r
-    yield "rejection.pearson_r", r, math.isnan(r) or abs(r) <= 1, "a number from -1 to 1"
     ascends = all(low < high for low, high in pairwise(curve.threshold))
     yield "curve.threshold", curve.threshold, ascends, "ascending numbers"
     points = f"{len(curve.threshold)} numbers from 0 to 1, one per threshold"

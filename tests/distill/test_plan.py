@@ -49,7 +49,10 @@ def test_another_plan_is_refused_with_what_differs(folder: Path, other: Plan, me
         (lambda plan: plan["training"].update(layers="4"), "training.layers is '4'; expected a whole number"),
         (lambda plan: plan["training"].update(layers=0), "layers: 0; expected 1 or more"),
         (lambda plan: plan["training"].update(colour=1), "training.colour is unknown"),
-        (lambda plan: plan["training"].update(objective="l2"), "objective is 'l2'; expected one of kl, tv, kl-tv"),
+        (
+            lambda plan: plan["training"].update(objective="l2"),
+            "objective is 'l2'; expected one of kl, tv, kl-tv",
+        ),
     ],
 )
 def test_a_plan_that_was_spoilt_is_told_with_its_key(
