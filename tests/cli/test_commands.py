@@ -48,7 +48,7 @@ def refused_here(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
 
 
 def the_one_line(out: str, err: str) -> str:
-    assert out == ""
+    assert out.strip() == ""
     assert err.startswith("cuhlm: ")
     assert len(err.strip().splitlines()) == 1
     return err

@@ -8,22 +8,23 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.cli.test_commands import cuhlm, refused
+from tests.cli.test_commands import cuhlm, refused_here
 from tests.eventually import COMMAND_SECONDS
 
 ROOT = Path(__file__).parents[2]
 SPEC = ROOT / "experiments" / "paper.toml"
+PROMPTS = 2
 README, DOCS = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/experiments.md"))
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a quick run: the README's command."""
+    """The folder of a quick run: the README's command, on two of its four prompts."""
     out = tmp_path_factory.mktemp("experiment") / "out"
     (command,) = re.findall(r"^    (cuhlm experiment .*)$", README, re.MULTILINE)
     assert command in DOCS
     arguments = [str(out) if part == "results" else part for part in command.split()]
-    started = [sys.executable, "-m", *arguments, "--json"]
+    started = [sys.executable, "-m", *arguments, "--limit", str(PROMPTS), "--json"]
     result = subprocess.run(started, cwd=ROOT, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) == json.loads((out / "headline.json").read_text())
@@ -33,7 +34,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_headline_stands_beside_the_papers_figures(quick: Path) -> None:
     found = json.loads((quick / "headline.json").read_text())
     assert found["paper"]["throughput_over_hlm"] == 206
-    assert found["measured_on"]["n_prompts"] == 4
+    assert found["measured_on"]["n_prompts"] == PROMPTS
     assert found["differences"]
     rows = found["rows"]
     assert {row["claim"] for row in rows} == set(found["paper"])
@@ -71,7 +72,7 @@ def test_results_are_one_tidy_table(quick: Path) -> None:
 
 def test_traces_have_a_row_per_token(quick: Path) -> None:
     files = list((quick / "traces").rglob("*.parquet"))
-    assert len(files) == 18 * 4
+    assert len(files) == 18 * PROMPTS
     assert {"position", "token", "fate", "u", "k", "payload_bits", "tv", "draft_seconds"} <= set(
         pl.read_parquet(files[0]).columns
     )
@@ -115,8 +116,14 @@ def test_spec_and_environment_lie_beside_the_results(quick: Path) -> None:
         ((str(SPEC), "--draft", "nowhere.gguf"), "the draft nowhere.gguf is not there"),
     ],
 )
-def test_a_mistake_is_named_before_anything_runs(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
-    assert message in refused("experiment", *arguments, "--out", str(tmp_path / "out"))
+def test_a_mistake_is_named_before_anything_runs(
+    arguments: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert message in refused_here(capfd, monkeypatch, "experiment", *arguments, "--out", str(tmp_path / "out"))
     assert not list(tmp_path.rglob("*.parquet"))
 
 

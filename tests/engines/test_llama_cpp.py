@@ -27,8 +27,9 @@ def _gguf(metadata: dict[str, str]) -> bytes:
     return b"GGUF" + struct.pack("<IQQ", 3, 0, len(metadata)) + pairs
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[LlamaCppEngine]:
+@pytest.fixture(scope="module")
+def small() -> Iterator[LlamaCppEngine]:
+    """An engine of two short sequences, which each test gives back."""
     engine = LlamaCppEngine.load(locate(BUILT_IN_DRAFT), context_length=32, sequences=2)
     yield engine
     engine.close()
@@ -107,25 +108,28 @@ def test_a_cache_larger_than_the_free_memory_is_refused(monkeypatch: pytest.Monk
 
 
 def test_every_sequence_holds_a_whole_context_at_once(small: LlamaCppEngine) -> None:
-    sequences = [small.open(), small.open()]
-    logits = small.advance([Advance(sequence, [5] * 32) for sequence in sequences])
-    assert [len(sequence) for sequence in sequences] == [32, 32]
+    with closing(small.open()) as one, closing(small.open()) as other:
+        logits = small.advance([Advance(sequence, [5] * 32) for sequence in (one, other)])
+        assert [len(one), len(other)] == [32, 32]
     assert np.array_equal(logits[0], logits[1])
 
 
 def test_an_overflow_says_how_much_fits(small: LlamaCppEngine) -> None:
-    sequence = small.open()
-    sequence.append([5] * 30, rows=0)
-    with pytest.raises(ContextOverflow, match="3 more tokens after 30 do not fit; expected at most 32 in all; shorten"):
-        sequence.append([5] * 3)
+    message = "3 more tokens after 30 do not fit; expected at most 32 in all; shorten"
+    with closing(small.open()) as sequence:
+        sequence.append([5] * 30, rows=0)
+        with pytest.raises(ContextOverflow, match=message):
+            sequence.append([5] * 3)
 
 
 def test_the_last_place_taken_says_how_many_there_are(small: LlamaCppEngine) -> None:
-    kept = [small.open(), small.open()]
-    with pytest.raises(ModelBusy, match="all 2 sequences"):
-        small.open()
-    kept[0].close()
-    assert small.open().place == 0
+    first = small.open()
+    with closing(small.open()):
+        with pytest.raises(ModelBusy, match="all 2 sequences"):
+            small.open()
+        first.close()
+        with closing(small.open()) as again:
+            assert again.place == first.place
 
 
 def test_a_failed_forward_pass_leaves_everything_as_it_was(

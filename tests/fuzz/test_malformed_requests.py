@@ -104,7 +104,10 @@ def say(channel: grpc.Channel, messages: Sequence[bytes]) -> Ending:
 
 
 def assert_proper(ending: Ending, messages: Sequence[bytes]) -> None:
-    """The stream ended well, or was refused with our reason; replies are well-formed, an `Opened` first."""
+    """The stream ended well, or was refused with our reason; replies are well-formed, an `Opened` first.
+
+    Bytes that are no protobuf may be refused in gRPC's own words.
+    """
     parsed = [pb.Reply.FromString(reply).WhichOneof("kind") for reply in ending.replies]
     assert parsed == ["opened", *["verdict"] * (len(parsed) - 1)][: len(parsed)]
     if all(is_protobuf(message) for message in messages):
