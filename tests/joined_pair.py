@@ -5,7 +5,9 @@ path.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 
+from cuhlm.codec.base import Codec
 from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.device.device import Request
 from cuhlm.device.drafting import Drafting
@@ -15,23 +17,46 @@ from cuhlm.device.loop import Loop, decode, delegate
 from cuhlm.device.offering import Offering
 from cuhlm.device.steps import Emit, Receive, Reply, Send
 from cuhlm.engines.base import Engine, Sequence
-from cuhlm.messages import Block, Opening, Verdict
+from cuhlm.messages import Array, Block, Opening, Payload, Verdict
 from cuhlm.settings import Settings
+from cuhlm.theory.truncation import Indices
 from cuhlm.verifier.session import Session
 
 
-def joined_tokens(draft: Engine, target: Engine, chosen: Settings, request: Request) -> tuple[int, ...]:
-    """The answer to `request`, without end tokens of the models'."""
+class RememberingCodec:
+    """The codec, at work once for each law: all answers to a prompt send the same. Implements `codec.base.Codec`."""
+
+    def __init__(self, b_prob: int) -> None:
+        codec = FixedWidthCodec(b_prob)
+        self._encode, self._payloads = codec.encode, dict[bytes, Payload]()
+        self._decode = lru_cache(codec.decode)
+
+    def encode(self, indices: Indices, kept: Array, vocab_size: int) -> Payload:
+        """See `Codec.encode`."""
+        key = indices.tobytes() + kept.tobytes()
+        if key not in self._payloads:
+            self._payloads[key] = self._encode(indices, kept, vocab_size)
+        return self._payloads[key]
+
+    def decode(self, payload: Payload, vocab_size: int) -> Array:
+        """See `Codec.decode`; here the law is not the caller's to change."""
+        law = self._decode(payload, vocab_size)
+        law.flags.writeable = False
+        return law
+
+
+def joined_tokens(draft: Engine, target: Engine, chosen: Settings, request: Request, codec: Codec) -> tuple[int, ...]:
+    """The answer to `request` by two engines of one vocabulary without end tokens."""
     drafting_sequence, target_sequence = draft.open(), target.open()
     try:
-        loop = _loop(draft, drafting_sequence, chosen, request)
-        return tuple(_tokens(loop, _session(target, request), target_sequence))
+        loop = _loop(draft, drafting_sequence, chosen, request, codec)
+        return tuple(_tokens(loop, _session(target, request, codec), target_sequence))
     finally:
         drafting_sequence.close()
         target_sequence.close()
 
 
-def _loop(draft: Engine, sequence: Sequence, chosen: Settings, request: Request) -> Loop:
+def _loop(draft: Engine, sequence: Sequence, chosen: Settings, request: Request, codec: Codec) -> Loop:
     vocab_size = draft.card.vocab_size
     room = draft.card.context_length - len(request.prompt)
     ending = Ending(request.limits, frozenset(), room, draft.tokenizer.piece)
@@ -41,17 +66,17 @@ def _loop(draft: Engine, sequence: Sequence, chosen: Settings, request: Request)
         request.prompt,
         Drafting(sequence, request.sampling, request.seed, vocab_size),
         make_gate(chosen, request.seed),
-        Offering(chosen, FixedWidthCodec(chosen.b_prob), request.seed, vocab_size),
+        Offering(chosen, codec, request.seed, vocab_size),
         ending,
         clock=lambda: 0.0,
     )
 
 
-def _session(target: Engine, request: Request) -> Session:
+def _session(target: Engine, request: Request, codec: Codec) -> Session:
     card = target.card
     return Session(
         Opening(request.prompt, request.sampling, request.seed, card.vocab_size),
-        FixedWidthCodec(),
+        codec,
         vocab_size=card.vocab_size,
         context_length=card.context_length,
         max_block=1,

@@ -6,14 +6,12 @@ n seeds through decoding loop and session, joined; false-alarm rate 1e-4; the di
 """
 
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 import pytest
-from tests.joined_pair import joined_tokens
+from tests.joined_pair import RememberingCodec, joined_tokens
 from tests.toy_pair import PROMPT, VOCAB, settings, toy_device
 
-from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.device.device import Request, collect
 from cuhlm.device.drafting import Proposal
 from cuhlm.device.ending import Limits
@@ -22,7 +20,7 @@ from cuhlm.device.stopwatch import Stopwatch
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.measuring.quality import method_law
-from cuhlm.messages import Array, Block, Opening, Payload, Sampling
+from cuhlm.messages import Array, Block, Opening, Sampling
 from cuhlm.methods import METHODS, DraftFrom
 from cuhlm.settings import Settings
 from cuhlm.testing import ToyEngine
@@ -30,7 +28,7 @@ from cuhlm.testing.law_checks import check_joint_law, check_law
 from cuhlm.theory.distributions import distribution
 from cuhlm.theory.quality import total_variation
 from cuhlm.theory.randomness import Purpose, uniform, uniforms
-from cuhlm.theory.truncation import Indices, reconstruct, top_k
+from cuhlm.theory.truncation import reconstruct, top_k
 from cuhlm.theory.verification import draw
 from cuhlm.verifier.session import Session
 
@@ -47,7 +45,8 @@ Y = distribution(TARGET.logits(PROMPT), SAMPLING)
 def answers(chosen: Settings, tokens: int) -> np.ndarray:
     """The tokens of an answer for each seed, shape (SEEDS, tokens)."""
     requests = (Request(PROMPT, SAMPLING, seed, Limits(tokens)) for seed in range(SEEDS))
-    return np.array([joined_tokens(DRAFT, TARGET, chosen, request) for request in requests])
+    codec = RememberingCodec(chosen.b_prob)
+    return np.array([joined_tokens(DRAFT, TARGET, chosen, request, codec) for request in requests])
 
 
 def first_tokens(chosen: Settings) -> np.ndarray:
@@ -57,11 +56,12 @@ def first_tokens(chosen: Settings) -> np.ndarray:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_loop_and_session_joined_give_the_tokens_of_a_device_and_its_link(method: str) -> None:
+    chosen, codec = settings(method, threshold=0.6), RememberingCodec(b_prob=8)
     with toy_device() as device:
         for seed in range(3):
-            chosen, request = settings(method, threshold=0.6), Request(PROMPT, SAMPLING, seed, Limits(30))
+            request = Request(PROMPT, SAMPLING, seed, Limits(30))
             real = collect(device.generate(chosen, request)).tokens
-            assert joined_tokens(DRAFT, TARGET, chosen, request) == real
+            assert joined_tokens(DRAFT, TARGET, chosen, request, codec) == real
 
 
 def test_draft_and_target_differ_by_more_than_the_tests_can_see() -> None:
@@ -164,28 +164,6 @@ def law_after(chosen: Settings, history: tuple[int, ...]) -> np.ndarray:
 # n = 10 000, 18 % at 2000); a levelled tail, which is what truncation might do wrong, is seen there nevertheless.
 
 
-class RememberingCodec:
-    """A codec that works once for every law, since all seeds send the same one. Implements `codec.base.Codec`."""
-
-    def __init__(self) -> None:
-        codec = FixedWidthCodec()
-        self._encode, self._payloads = codec.encode, dict[bytes, Payload]()
-        self._decode = lru_cache(codec.decode)
-
-    def encode(self, indices: Indices, kept: Array, vocab_size: int) -> Payload:
-        """See `Codec.encode`."""
-        key = indices.tobytes() + kept.tobytes()
-        if key not in self._payloads:
-            self._payloads[key] = self._encode(indices, kept, vocab_size)
-        return self._payloads[key]
-
-    def decode(self, payload: Payload, vocab_size: int) -> Array:
-        """See `Codec.decode`; here the law is not the caller's to change."""
-        law = self._decode(payload, vocab_size)
-        law.flags.writeable = False
-        return law
-
-
 @pytest.fixture(scope="module")
 def real_logits(draft_engine: LlamaCppEngine, target_engine: LlamaCppEngine) -> tuple[tuple[int, ...], Array, Array]:
     """A prompt, and what draft and target say after it."""
@@ -203,7 +181,7 @@ def judged_tokens(
 ) -> np.ndarray:
     """What the device offers and the session decides, for each seed."""
     x, vocab_size, tokens = distribution(draft_logits, SAMPLING), len(draft_logits), []
-    codec = RememberingCodec()
+    codec = RememberingCodec(chosen.b_prob)
     for seed in range(n):
         proposal = Proposal(len(prompt), draft_logits, draw(x, uniform(seed, len(prompt), Purpose.DRAFT)))
         offering = Offering(chosen, codec, seed, vocab_size)
