@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import grpc
 import pytest
 from tests.eventually import HANG_SECONDS, eventually
 from tests.relay import relay
@@ -42,6 +43,9 @@ from cuhlm.testing import ToyEngine
 from cuhlm.verifier import server
 from cuhlm.verifier.host import Verifier
 from cuhlm.verifier.server import Certificate, Server
+from cuhlm.wire import verifier_pb2 as pb
+from cuhlm.wire.convert import opening_to_wire
+from cuhlm.wire.service import GENERATE
 
 TARGET = ToyEngine(vocab_size=VOCAB, seed=5)
 DRAFT = ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6)
@@ -445,3 +449,24 @@ async def _make_server(verifier: Verifier, certificate: Certificate) -> None:
 def test_a_deadline_that_is_none_is_refused(deadline: float) -> None:
     with pytest.raises(ConfigurationError, match="the deadline is"):
         GrpcLink("127.0.0.1:1", deadline_seconds=deadline)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ([pb.Request(block=pb.Block(position=3, generate=1))], "the device sends block; expected open"),
+        ([pb.Request(open=opening_to_wire(OPENING))] * 2, "the device sends open; expected block"),
+        ([pb.Request()], "the device sends nothing that is known here; expected open"),
+        (
+            [pb.Request(open=opening_to_wire(replace(OPENING, prompt=(1,) * 100_000)))],
+            "the device sends 100000 tokens in a prompt; expected at most 512",
+        ),
+    ],
+)
+def test_a_stream_is_one_opening_and_then_blocks(address: str, said: list[pb.Request], message: str) -> None:
+    with grpc.insecure_channel(address) as channel:
+        call = channel.stream_stream(GENERATE, pb.Request.SerializeToString)(iter(said), timeout=HANG_SECONDS)
+        with pytest.raises(grpc.RpcError) as refusal:
+            list(call)
+    assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert message in refusal.value.details()

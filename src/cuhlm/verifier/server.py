@@ -166,14 +166,13 @@ class Server:
         stream = asyncio.current_task()
         self._streams.add(stream)
         try:
-            if (first := await self._next(requests)) is None:
+            if (first := await self._next(requests, "open")) is None:
                 return
             opening = opening_from_wire(first.open)
             session = await self._open(opening)
             await context.write(pb.Reply(opened=pb.Opened()))
             await _prefill(session, context)
-            while (request := await self._next(requests)) is not None:
-                self._check_size(request.block)
+            while (request := await self._next(requests, "block")) is not None:
                 await _answer(session, block_from_wire(request.block), context)
         except asyncio.CancelledError:
             if not self._stopping:  # the device left
@@ -186,30 +185,43 @@ class Server:
             if session is not None:
                 session.close()
 
-    def _check_size(self, block: pb.Block) -> None:
-        """Refuse what no session takes, before it becomes objects, by the million, on the loop that serves all."""
-        card = self._verifier.card
-        for what, count, most in (
-            ("payloads", len(block.payloads), card.max_block),
-            ("drafted tokens", len(block.drafted), card.max_block),
-            ("tokens to catch up on", len(block.sync), card.context_length),
-        ):
-            if count > most:
-                raise ProtocolError(
-                    f"the block holds {count} {what}; expected at most {most}; ask for verdicts earlier"
-                )
+    async def _next(self, requests: AsyncIterator[bytes], kind: str) -> pb.Request | None:
+        """The device's next message; None where it has ended the stream.
 
-    async def _next(self, requests: AsyncIterator[bytes]) -> pb.Request | None:
-        """The device's next message; None where it has ended the stream."""
+        Raises:
+            LinkTimeout: none has come for too long.
+            ProtocolError: it is no protobuf, not of the `kind` whose turn it is, or more than any session takes.
+        """
         try:
             async with asyncio.timeout(self._idle_seconds):
                 message = await anext(requests, None)
-                return None if message is None else parsed(pb.Request, message)
         except TimeoutError:
             raise LinkTimeout(
                 f"nothing came from this device for {self._idle_seconds:g} s, so its place was given back; "
                 "ask again, or start the verifier with a longer --idle"
             ) from None
+        if message is None:
+            return None
+        request = parsed(pb.Request, message)
+        if request.WhichOneof("kind") != kind:
+            raise ProtocolError(
+                f"the device sends {request.WhichOneof('kind') or 'nothing that is known here'}; expected "
+                f"{kind}: a stream is one opening, then blocks; use device and verifier of one version"
+            )
+        self._check_sizes(request)
+        return request
+
+    def _check_sizes(self, request: pb.Request) -> None:
+        """Refuse what no session takes, before it becomes objects, by the million, on the loop that serves all."""
+        card = self._verifier.card
+        for what, count, most in (
+            ("tokens in a prompt", len(request.open.prompt), card.context_length),
+            ("payloads", len(request.block.payloads), card.max_block),
+            ("drafted tokens", len(request.block.drafted), card.max_block),
+            ("tokens to catch up on", len(request.block.sync), card.context_length),
+        ):
+            if count > most:
+                raise ProtocolError(f"the device sends {count} {what}; expected at most {most}; send less at a time")
 
     async def _open(self, opening: Opening) -> HostedSession:
         """A session; one that a device did not wait for is closed as soon as it is there."""
