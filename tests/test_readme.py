@@ -1,6 +1,7 @@
 """Every command and snippet of the README does what it says; answers are shorter here."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -45,6 +46,7 @@ def run(command: list[str], folder: Path, verifier: VerifierProcess) -> str:
     if "generate" in command:
         command += ["--max-tokens", "16"]
     environment = {"CUHLM_TOKEN": verifier.token, "PATH": str(Path(sys.executable).parent)}
+    environment["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")  # the cuhlm under test, wherever it is
     result = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
     )
