@@ -7,7 +7,6 @@ from scipy import stats
 from cuhlm.errors import ConfigurationError
 from cuhlm.theory.rejection import (
     RejectionModel,
-    delta,
     fit_rejection,
     rejection_probability,
     risk_averse_threshold,
@@ -62,7 +61,3 @@ def test_a_line_that_does_not_rise_has_no_threshold_and_skips_nothing():
         threshold = risk_averse_threshold(RejectionModel(a=a, b=0.1))
         assert math.isnan(threshold)
         assert not threshold >= 0
-
-
-def test_delta_is_the_share_of_tokens_that_could_be_rejected():
-    assert delta(np.array([0.5, 0.5, 0.5, 0.5]), np.array([0.4, 0.5, 0.6, 0.1])) == 0.5

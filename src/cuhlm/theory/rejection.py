@@ -72,16 +72,6 @@ def fit_rejection(u: Floats, beta: Floats) -> RejectionModel:
     return RejectionModel(a, b, float(r), float(r * r), u.size, spread)
 
 
-def delta(draft: Floats, target: Floats) -> float:
-    """Δ = P(y_d < x_d): the share of tokens that could be rejected at all.
-
-    Args:
-        draft: x_d of each calibration token, shape (n,), n ≥ 1.
-        target: y_d likewise.
-    """
-    return float(np.mean(np.asarray(target) < np.asarray(draft)))
-
-
 def risk_averse_threshold(model: RejectionModel) -> float:
     """u_th = −b / a: skip only where the predicted rejection probability is 0.
 
