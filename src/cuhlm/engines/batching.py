@@ -19,41 +19,19 @@ import queue
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from collections.abc import Sequence as Row
-from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from cuhlm.engines.base import Advance, Engine, Sequence, Tokenizer
 from cuhlm.engines.cores import usable_cores
+from cuhlm.engines.flows import Flow, Rows, UnderWay, tell
 from cuhlm.errors import ModelClosed
 from cuhlm.messages import Array, ModelCard
 
 T = TypeVar("T")
-
-PIECE = 128
-"""A long text is cut at multiples of this position."""
-
-_SHORT = 32
-"""Tokens that are read whole and in every pass: a block to be judged, a lone token. More is a text, and takes turns."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What came of an `Advance`.
-
-    Attributes:
-        logits: shape (rows, |V|), float32, owned by the receiver.
-        seconds: the forward passes', each split by tokens among those that shared it.
-    """
-
-    logits: Array
-    seconds: float
-
-
-Flow = Generator[Advance, Rows, T]
 
 
 class Batcher:
@@ -111,7 +89,7 @@ class Batcher:
             ModelClosed: the batcher is closed.
         """
         done: Future[T] = Future()
-        self._submit(_Running(flow, done))
+        self._submit(UnderWay(flow, done))
         return done
 
     def call(self, work: Callable[[], T]) -> "Future[T]":
@@ -132,7 +110,7 @@ class Batcher:
         if self._thread is not None:
             self._thread.join()
 
-    def _submit(self, work: "_Running | _Call") -> None:
+    def _submit(self, work: "UnderWay | _Call") -> None:
         with self._submitting:
             if self._closed:
                 raise _closed()
@@ -228,66 +206,7 @@ class _Call:
     done: "Future[Any]"
 
 
-@dataclass(slots=True, eq=False)
-class _Running:
-    """A flow under way.
-
-    Attributes:
-        flow: whose turn it is.
-        done: its result.
-        wanted: the `Advance` that it waits for.
-        read: tokens of it that have been read.
-        begun_at: length of its sequence before.
-        seconds: that it took so far.
-    """
-
-    flow: Flow[Any]
-    done: "Future[Any]"
-    wanted: Advance | None = None
-    read: int = 0
-    begun_at: int = 0
-    seconds: float = 0.0
-
-    @property
-    def is_long(self) -> bool:
-        """Whether more is left to read than goes into every pass."""
-        return self.wanted is not None and len(self.wanted.tokens) - self.read > _SHORT
-
-    def piece(self) -> Advance:
-        """What it reads next: all that is left, or up to the next cut. Cuts depend on positions alone."""
-        assert self.wanted is not None
-        sequence, tokens = self.wanted.sequence, self.wanted.tokens[self.read :]
-        to_cut = PIECE - len(sequence) % PIECE
-        without_rows = len(tokens) - self.wanted.rows
-        if not self.is_long or len(tokens) <= to_cut or without_rows <= 0:
-            return Advance(sequence, tokens, self.wanted.rows)
-        return Advance(sequence, tokens[: min(to_cut, without_rows)], 0)
-
-    def has_read(self, piece: Advance, logits: Array, seconds: float) -> Rows | None:
-        """Note what came of a `piece`; the rows once all is read."""
-        assert self.wanted is not None
-        self.read += len(piece.tokens)
-        self.seconds += seconds
-        return Rows(logits, self.seconds) if self.read == len(self.wanted.tokens) else None
-
-    def resume(self, rows: Rows | BaseException | None) -> None:
-        """Let the flow think: with None at its beginning, with rows, or with what went wrong."""
-        try:
-            wanted = self.flow.throw(rows) if isinstance(rows, BaseException) else self.flow.send(rows)  # type: ignore[arg-type]
-            self.begun_at = len(_batched(wanted.sequence))
-        except StopIteration as end:
-            self._end(result=end.value)
-        except BaseException as error:  # whatever it is belongs to whoever waits for the flow
-            self._end(error=error)
-        else:
-            self.wanted, self.read, self.seconds = wanted, 0, 0.0
-
-    def _end(self, *, result: Any = None, error: BaseException | None = None) -> None:
-        self.wanted = None
-        _tell(self.done, result, error)
-
-
-_Inbox = queue.SimpleQueue["_Running | _Call | None"]
+_Inbox = queue.SimpleQueue["UnderWay | _Call | None"]
 
 
 @dataclass(slots=True)
@@ -296,7 +215,7 @@ class _Owner:
 
     engine: Engine
     inbox: _Inbox
-    flows: list[_Running] = field(default_factory=list)
+    flows: list[UnderWay] = field(default_factory=list)
     thinking: ThreadPoolExecutor | None = None
 
     def run(self) -> None:
@@ -312,7 +231,7 @@ class _Owner:
 
     def _take_what_has_come(self) -> bool:
         """Begin new flows, do calls, forget flows that were cancelled; false at the end."""
-        new: list[_Running] = []
+        new: list[UnderWay] = []
         arrived = [self.inbox.get()] if not self.flows else []
         while not self.inbox.empty():
             arrived.append(self.inbox.get())
@@ -332,7 +251,7 @@ class _Owner:
                 flow.flow.close()
         self.flows = [flow for flow in self.flows if not flow.done.cancelled()]
 
-    def _next_turn(self) -> list[_Running]:
+    def _next_turn(self) -> list[UnderWay]:
         """All that want little, and one of those that read a text; whoever had that turn goes to the end."""
         turn = [flow for flow in self.flows if not flow.is_long]
         reader = next((flow for flow in self.flows if flow.is_long), None)
@@ -342,7 +261,7 @@ class _Owner:
             turn.append(reader)
         return turn
 
-    def _pass(self, turn: list[_Running]) -> None:
+    def _pass(self, turn: list[UnderWay]) -> None:
         """One forward pass for all; each alone where one of them does not fit, so that only that one fails."""
         pieces = [flow.piece() for flow in turn]
         started = time.perf_counter()
@@ -362,13 +281,14 @@ class _Owner:
         ]
         self._think([(flow, rows) for flow, rows in read if rows is not None])
 
-    def _fail(self, flow: _Running, error: Exception) -> None:
+    def _fail(self, flow: UnderWay, error: Exception) -> None:
         """Tell a flow that its pass failed; pieces that were read before are forgotten."""
         assert flow.wanted is not None
-        _batched(flow.wanted.sequence).is_at(flow.begun_at)
+        if isinstance(flow.wanted.sequence, BatchedSequence):
+            flow.wanted.sequence.is_at(flow.begun_at)
         flow.resume(error)
 
-    def _think(self, flows: list[tuple[_Running, Rows | None]]) -> None:
+    def _think(self, flows: list[tuple[UnderWay, Rows | None]]) -> None:
         """Let all of `flows` go on, several at a time: the cores are free until the next pass."""
         if len(flows) == 1:
             flows[0][0].resume(flows[0][1])
@@ -398,17 +318,9 @@ def _do(call: _Call) -> None:
     try:
         result = call.work()
     except BaseException as error:  # belongs to whoever asked
-        _tell(call.done, None, error)
+        tell(call.done, None, error)
     else:
-        _tell(call.done, result, None)
-
-
-def _tell(done: "Future[Any]", result: Any, error: BaseException | None) -> None:
-    with suppress(InvalidStateError):  # cancelled: nobody waits any more
-        if error is None:
-            done.set_result(result)
-        else:
-            done.set_exception(error)
+        tell(call.done, result, None)
 
 
 def _closed() -> ModelClosed:

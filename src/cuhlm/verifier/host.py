@@ -10,7 +10,8 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from cuhlm.engines.base import Advance, Engine
-from cuhlm.engines.batching import Batcher, Flow
+from cuhlm.engines.batching import Batcher
+from cuhlm.engines.flows import Flow
 from cuhlm.errors import ModelBusy, ProtocolError, VerifierBusy
 from cuhlm.messages import Block, ModelCard, Opening, Verdict
 from cuhlm.verifier.admission import Admission

@@ -1,0 +1,106 @@
+"""Work that needs a model: a flow asks for forward passes and thinks in between, and reads long texts in pieces.
+
+A flow is a generator that yields an `Advance`, is sent the `Rows` that came of it, and returns a result. It does not
+run itself: `cuhlm.engines.batching` runs many side by side.
+"""
+
+from collections.abc import Generator
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from cuhlm.engines.base import Advance
+from cuhlm.messages import Array
+
+T = TypeVar("T")
+
+PIECE = 128
+"""A long text is cut at multiples of this position."""
+
+SHORT = 32
+"""Tokens that are read whole and in every pass: a block to be judged, a lone token. More is a text, and takes turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What came of an `Advance`.
+
+    Attributes:
+        logits: shape (rows, |V|), float32, owned by the receiver.
+        seconds: the forward passes', each split by tokens among those that shared it.
+    """
+
+    logits: Array
+    seconds: float
+
+
+Flow = Generator[Advance, Rows, T]
+
+
+@dataclass(slots=True, eq=False)
+class UnderWay:
+    """A flow that has begun.
+
+    Attributes:
+        flow: whose turn it is.
+        done: its result.
+        wanted: the `Advance` that it waits for; None once it has ended.
+        begun_at: length of its sequence before that.
+        read: tokens of it that have been read.
+        seconds: that it took so far.
+    """
+
+    flow: Flow[Any]
+    done: "Future[Any]"
+    wanted: Advance | None = None
+    begun_at: int = 0
+    read: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_long(self) -> bool:
+        """Whether more is left to read than goes into every pass."""
+        return self.wanted is not None and len(self.wanted.tokens) - self.read > SHORT
+
+    def piece(self) -> Advance:
+        """What it reads next: all that is left, or up to the next cut. Cuts depend on positions alone."""
+        assert self.wanted is not None
+        sequence, tokens = self.wanted.sequence, self.wanted.tokens[self.read :]
+        to_cut = PIECE - len(sequence) % PIECE
+        without_rows = len(tokens) - self.wanted.rows
+        if not self.is_long or len(tokens) <= to_cut or without_rows <= 0:
+            return Advance(sequence, tokens, self.wanted.rows)
+        return Advance(sequence, tokens[: min(to_cut, without_rows)], 0)
+
+    def has_read(self, piece: Advance, logits: Array, seconds: float) -> Rows | None:
+        """Note what came of a `piece`; the rows once all is read."""
+        assert self.wanted is not None
+        self.read += len(piece.tokens)
+        self.seconds += seconds
+        return Rows(logits, self.seconds) if self.read == len(self.wanted.tokens) else None
+
+    def resume(self, rows: Rows | BaseException | None) -> None:
+        """Let the flow think: with None at its beginning, with rows, or with what went wrong."""
+        try:
+            wanted = self.flow.throw(rows) if isinstance(rows, BaseException) else self.flow.send(rows)  # type: ignore[arg-type]
+        except StopIteration as end:
+            self._end(result=end.value)
+        except BaseException as error:  # whatever it is belongs to whoever waits for the flow
+            self._end(error=error)
+        else:
+            self.wanted, self.begun_at = wanted, len(wanted.sequence)
+            self.read, self.seconds = 0, 0.0
+
+    def _end(self, *, result: Any = None, error: BaseException | None = None) -> None:
+        self.wanted = None
+        tell(self.done, result, error)
+
+
+def tell(done: "Future[Any]", result: Any, error: BaseException | None) -> None:
+    """Give `done` its result or its error, unless it was cancelled meanwhile: then nobody waits any more."""
+    with suppress(InvalidStateError):
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
