@@ -51,7 +51,7 @@ def test_another_plan_is_refused_with_what_differs(folder: Path, other: Plan, me
         (lambda plan: plan["training"].update(colour=1), "training.colour is unknown"),
         (
             lambda plan: plan["training"].update(objective="l2"),
-            "objective is 'l2'; expected one of kl, tv, kl-tv",
+            "training.objective is 'l2'; expected one of kl, tv, kl",
         ),
     ],
 )

@@ -85,7 +85,7 @@ def test_a_connection_that_is_cut_anywhere_is_a_lost_link_and_the_tokens_so_far_
             lost += error is not None
             stood.add(len(tokens))
     assert lost > len(carried)
-    assert stood >= ({0, 1, 2, 3, 4} if method == "hlm" else {0, 4})  # the tokens of `remote` may come in one piece
+    assert stood >= ({0, 1, 2, 3, 4} if method == "hlm" else {0})  # the tokens of `remote` may come in one piece
     assert generation(address, method) == (whole, None)
 
 
