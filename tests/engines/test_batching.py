@@ -69,6 +69,38 @@ def test_passes_that_wait_together_get_the_logits_they_would_get_alone() -> None
     assert all(np.array_equal(rows[token][0], engine.logits([1, token])) for token in range(4))
 
 
+def test_a_lone_caller_that_blocks_wakes_no_other_thread() -> None:
+    class Names(ToyEngine):
+        by: list[str] = []  # noqa: RUF012 (one engine, one test)
+
+        def advance(self, batch: Row[Advance]) -> list[Array]:
+            self.by.append(threading.current_thread().name)
+            return super().advance(batch)
+
+    engine = Names(context_length=1000)
+    with closing(Batcher(engine)) as batcher:
+        sequence = batcher.open()
+        sequence.append([1, 2])
+        sequence.append([1] * 300, rows=0)  # a text: others must have their turns
+        sequence.append([3])
+    here = threading.current_thread().name
+    assert engine.by == [here, "cuhlm-model", "cuhlm-model", "cuhlm-model", here]
+
+
+def test_whoever_comes_while_a_lone_caller_uses_the_model_waits_for_it() -> None:
+    engine = Watched()
+    with closing(Batcher(engine)) as batcher, ThreadPoolExecutor(1) as thread:
+        one, other = batcher.open(), batcher.open()
+        engine.may_go_on.clear()
+        alone = thread.submit(one.append, [1])
+        assert engine.entered.acquire(timeout=HANG_SECONDS)
+        flow = batcher.run(greedy(other, [1], 2))
+        assert not engine.entered.acquire(timeout=0.1)
+        engine.may_go_on.set()
+        assert alone.result(HANG_SECONDS).shape == (1, 16)
+        assert len(flow.result(HANG_SECONDS)) == 2
+
+
 def test_flows_that_think_after_one_pass_share_the_next() -> None:
     engine = Watched()
     with closing(Batcher(engine)) as batcher:

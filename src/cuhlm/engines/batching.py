@@ -13,6 +13,9 @@ generators that yield an `Advance`, are sent the `Rows` that came of it, and ret
 A flow thinks between two passes, side by side with the others that shared the first, and its next `Advance` takes part
 in the second: nobody is left behind. Long texts are read in pieces, one a pass and in turn, so that those who want a
 token wait for a piece and not for a text; one who leaves is waited for no longer than that.
+
+A lone caller who blocks needs no other thread: while the model is free, its own makes the pass (waking another one and
+being woken by it takes 170 µs, measured where a draft pass takes 11 ms).
 """
 
 import queue
@@ -27,7 +30,7 @@ from typing import Any, TypeVar
 
 from cuhlm.engines.base import Advance, Engine, Sequence, Tokenizer
 from cuhlm.engines.cores import usable_cores
-from cuhlm.engines.flows import Flow, Rows, UnderWay, tell
+from cuhlm.engines.flows import SHORT, Flow, Rows, UnderWay, tell
 from cuhlm.errors import ModelClosed
 from cuhlm.messages import Array, ModelCard
 
@@ -44,6 +47,7 @@ class Batcher:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._inbox: _Inbox = queue.SimpleQueue()
+        self._busy = threading.Lock()  # held by whichever thread uses the engine
         self._submitting = threading.Lock()  # nothing is queued behind the end
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -82,6 +86,17 @@ class Batcher:
 
         return self.call(together).result()
 
+    def advance_at_once(self, sequence: "BatchedSequence", tokens: Row[int], rows: int) -> Array | None:
+        """What `BatchedSequence.append` gives, made by the caller's own thread; None where the model is not free."""
+        if not self._busy.acquire(blocking=False):
+            return None
+        try:
+            if self._closed:
+                raise _closed()
+            return _advanced(self._engine, [(sequence, Advance(sequence, tokens, rows))])[0]
+        finally:
+            self._busy.release()
+
     def run(self, flow: Flow[T]) -> "Future[T]":
         """Begin `flow`. To cancel the future ends the flow before its next forward pass.
 
@@ -116,7 +131,7 @@ class Batcher:
                 raise _closed()
             self._inbox.put(work)
             if self._thread is None:
-                owner = _Owner(self._engine, self._inbox)
+                owner = _Owner(self._engine, self._inbox, self._busy)
                 self._thread = threading.Thread(target=owner.run, name="cuhlm-model", daemon=True)
                 self._thread.start()
 
@@ -155,6 +170,8 @@ class BatchedSequence:
             ValueError: the sequence is closed, perhaps meanwhile, by another thread.
         """
         self.check_open()
+        if len(tokens) <= SHORT and (logits := self.batcher.advance_at_once(self, tokens, rows)) is not None:
+            return logits
         self._reading = self.batcher.run(_once(Advance(self, tokens, rows)))
         try:
             return self._reading.result().logits
@@ -215,27 +232,37 @@ class _Owner:
 
     engine: Engine
     inbox: _Inbox
+    busy: threading.Lock
     flows: list[UnderWay] = field(default_factory=list)
     thinking: ThreadPoolExecutor | None = None
 
     def run(self) -> None:
         """Until the end is in the inbox."""
-        while self._take_what_has_come():
-            if self.flows:
-                self._pass(self._next_turn())
-            self.flows = [flow for flow in self.flows if flow.wanted is not None]
-        for flow in self.flows:
-            flow.resume(_closed())
+        goes_on = True
+        while goes_on:
+            first = self.inbox.get()
+            with self.busy:
+                goes_on = self._serve(first)
         if self.thinking is not None:
             self.thinking.shutdown()
 
-    def _take_what_has_come(self) -> bool:
+    def _serve(self, first: "UnderWay | _Call | None") -> bool:
+        """Work until nothing is left to do; false where the end has come."""
+        goes_on = self._take([first])
+        while goes_on and self.flows:
+            self._pass(self._next_turn())
+            self.flows = [flow for flow in self.flows if flow.wanted is not None]
+            goes_on = self._take([])
+        for flow in self.flows:
+            flow.resume(_closed())
+        return goes_on
+
+    def _take(self, arrived: "list[UnderWay | _Call | None]") -> bool:
         """Begin new flows, do calls, forget flows that were cancelled; false at the end."""
-        new: list[UnderWay] = []
-        arrived = [self.inbox.get()] if not self.flows else []
         while not self.inbox.empty():
             arrived.append(self.inbox.get())
         self._forget_cancelled()
+        new: list[UnderWay] = []
         for work in arrived:
             if isinstance(work, _Call):
                 _do(work)
