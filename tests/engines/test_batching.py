@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence as Row
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_a_lone_caller_that_blocks_wakes_no_other_thread() -> None:
         sequence.append([1] * 300, rows=0)  # a text: others must have their turns
         sequence.append([3])
     here = threading.current_thread().name
-    assert engine.by == [here, "cuhlm-model", "cuhlm-model", "cuhlm-model", here]
+    assert [name for name, _ in groupby(engine.by)] == [here, "cuhlm-model", here]
 
 
 def test_whoever_comes_while_a_lone_caller_uses_the_model_waits_for_it() -> None:
@@ -149,9 +150,9 @@ def test_pieces_end_at_multiples_of_a_position_wherever_reading_begins() -> None
     engine = Watched(context_length=2000)
     with closing(Batcher(engine)) as batcher:
         sequence = batcher.open()
-        sequence.append([1] * 100, rows=0)
+        sequence.append([1] * 10, rows=0)
         sequence.append([1] * (2 * PIECE), rows=0)
-    assert engine.passes == [[100], [PIECE - 100], [PIECE], [100]]
+    assert engine.passes == [[10], [PIECE - 10], [PIECE], [10]]
 
 
 def test_a_text_whose_reader_has_left_is_read_no_further() -> None:

@@ -10,8 +10,8 @@ generators that yield an `Advance`, are sent the `Rows` that came of it, and ret
 
     batcher.run(next_token(sequence, 7)).result()
 
-A flow thinks between two passes, side by side with the others that shared the first, and its next `Advance` takes part
-in the second: nobody is left behind. Long texts are read in pieces, one a pass and in turn, so that those who want a
+All flows that shared a pass think before the next one, and take part in it: nobody is left behind. (In this one thread:
+16 sessions that judge take 2 ms beside a pass of 114, and 3.5 in a pool of threads.) Long texts are read in pieces, one a pass and in turn, so that those who want a
 token wait for a piece and not for a text; one who leaves is waited for no longer than that.
 
 A lone caller who blocks needs no other thread: while the model is free, its own makes the pass (waking another one and
@@ -24,12 +24,11 @@ import time
 import weakref
 from collections.abc import Callable
 from collections.abc import Sequence as Row
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from cuhlm.engines.base import Advance, Engine, Sequence, Tokenizer
-from cuhlm.engines.cores import usable_cores
 from cuhlm.engines.flows import SHORT, Flow, Rows, UnderWay, tell
 from cuhlm.errors import ModelClosed
 from cuhlm.messages import Array, ModelCard
@@ -234,7 +233,6 @@ class _Owner:
     inbox: _Inbox
     busy: threading.Lock
     flows: list[UnderWay] = field(default_factory=list)
-    thinking: ThreadPoolExecutor | None = None
 
     def run(self) -> None:
         """Until the end is in the inbox."""
@@ -243,15 +241,12 @@ class _Owner:
             first = self.inbox.get()
             with self.busy:
                 goes_on = self._serve(first)
-        if self.thinking is not None:
-            self.thinking.shutdown()
 
     def _serve(self, first: "UnderWay | _Call | None") -> bool:
         """Work until nothing is left to do; false where the end has come."""
         goes_on = self._take([first])
         while goes_on and self.flows:
             self._pass(self._next_turn())
-            self.flows = [flow for flow in self.flows if flow.wanted is not None]
             goes_on = self._take([])
         for flow in self.flows:
             flow.resume(_closed())
@@ -262,14 +257,13 @@ class _Owner:
         while not self.inbox.empty():
             arrived.append(self.inbox.get())
         self._forget_cancelled()
-        new: list[UnderWay] = []
         for work in arrived:
             if isinstance(work, _Call):
                 _do(work)
             elif work is not None:
-                new.append(work)
-        self._think([(flow, None) for flow in new])
-        self.flows += [flow for flow in new if flow.wanted is not None]
+                work.resume(None)
+                self.flows.append(work)
+        self.flows = [flow for flow in self.flows if flow.wanted is not None]
         return None not in arrived
 
     def _forget_cancelled(self) -> None:
@@ -302,11 +296,10 @@ class _Owner:
                 self._fail(turn[0], error)
             return
         per_token = (time.perf_counter() - started) / sum(len(piece.tokens) for piece in pieces)
-        read = [
-            (flow, flow.has_read(piece, own, per_token * len(piece.tokens)))
-            for flow, piece, own in zip(turn, pieces, logits, strict=True)
-        ]
-        self._think([(flow, rows) for flow, rows in read if rows is not None])
+        for flow, piece, own in zip(turn, pieces, logits, strict=True):
+            rows = flow.has_read(piece, own, per_token * len(piece.tokens))
+            if rows is not None:
+                flow.resume(rows)
 
     def _fail(self, flow: UnderWay, error: Exception) -> None:
         """Tell a flow that its pass failed; pieces that were read before are forgotten."""
@@ -314,15 +307,6 @@ class _Owner:
         if isinstance(flow.wanted.sequence, BatchedSequence):
             flow.wanted.sequence.is_at(flow.begun_at)
         flow.resume(error)
-
-    def _think(self, flows: list[tuple[UnderWay, Rows | None]]) -> None:
-        """Let all of `flows` go on, several at a time: the cores are free until the next pass."""
-        if len(flows) == 1:
-            flows[0][0].resume(flows[0][1])
-        elif flows:
-            if self.thinking is None:
-                self.thinking = ThreadPoolExecutor(usable_cores(), thread_name_prefix="cuhlm-judging")
-            list(self.thinking.map(lambda each: each[0].resume(each[1]), flows))
 
 
 def _batched(sequence: Sequence) -> BatchedSequence:

@@ -15,10 +15,12 @@ from cuhlm.messages import Array
 
 T = TypeVar("T")
 
-PIECE = 128
-"""A long text is cut at multiples of this position."""
+PIECE = 32
+"""A long text is cut at multiples of this position, and whoever wants a token waits for one piece of another's text.
+On two cores of a CPU the built-in target reads 157 to 169 tokens/s in pieces of 256, 146 to 160 in pieces of 32, 139 to
+147 in pieces of 8."""
 
-SHORT = 32
+SHORT = 16
 """Tokens that are read whole and in every pass: a block to be judged, a lone token. More is a text, and takes turns."""
 
 
