@@ -113,7 +113,7 @@ class HostedSession:
         Args:
             block: the device's request.
             tell: is called with the verdict, or with one for each token that the verifier makes alone, up to an end
-                token. In the model's thread or one beside it, so it must not wait.
+                token. In the model's thread, so it must not wait.
 
         Raises (the future):
             ProtocolError: the block does not continue this session, or is malformed.
