@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -146,10 +145,9 @@ class Profile:
                     f"{card.name!r} ({card.fingerprint[:12]}); run `cuhlm calibrate` for this pair"
                 )
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The profile as JSON values; an undefined number is null."""
-        fields: dict[str, Any] = json_values({"format": FORMAT, **dataclasses.asdict(self)})
-        return fields
+        return {"format": FORMAT, **{name: json_values(value) for name, value in dataclasses.asdict(self).items()}}
 
     def save(self, path: Path) -> None:
         """Write the profile as JSON, whole or not at all.
@@ -181,7 +179,7 @@ def load_profile(path: str | Path) -> Profile:
     return profile
 
 
-def _with_undefined(value: Any) -> Any:
+def _with_undefined(value: object) -> object:
     """`value` with NaN for every null: the inverse of what `json_values` writes."""
     if isinstance(value, dict):
         return {name: _with_undefined(inner) for name, inner in value.items()}

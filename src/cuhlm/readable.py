@@ -58,12 +58,12 @@ def read_text(path: Path, what: str) -> str:
         raise ConfigurationError(f"{what} {path} is not UTF-8 ({error}); save it as UTF-8") from error
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str) -> object:
     """The JSON value in `path`; arguments and errors as those of `read_text`."""
     return _json(read_text(path, what), f"{what} {path}")
 
 
-def read_json_lines(path: Path, what: str) -> Iterator[tuple[int, str, Any]]:
+def read_json_lines(path: Path, what: str) -> Iterator[tuple[int, str, object]]:
     """Each line's number, what names it in errors, and its JSON value; arguments and errors as those of `read_text`."""
     lines = read_text(path, what).split("\n")  # `splitlines` would also split at U+2028 in a string
     for number, line in enumerate(lines, 1):
@@ -72,7 +72,7 @@ def read_json_lines(path: Path, what: str) -> Iterator[tuple[int, str, Any]]:
             yield number, where, _json(line, where)
 
 
-def read_toml(path: Path, what: str) -> dict[str, Any]:
+def read_toml(path: Path, what: str) -> dict[str, object]:
     """The table in `path`; arguments and errors as those of `read_text`."""
     try:
         return tomllib.loads(read_text(path, what))
@@ -80,14 +80,14 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         raise ConfigurationError(f"{what} {path} is no TOML: {error}") from error
 
 
-def _json(text: str, where: str) -> Any:
+def _json(text: str, where: str) -> object:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ConfigurationError(f"{where} is not JSON ({error})") from error
 
 
-def converted(values: Any, kind: type[T], where: str, *, takes_more: bool = False) -> T:
+def converted(values: object, kind: type[T], where: str, *, takes_more: bool = False) -> T:
     """What a file holds as a `kind`.
 
     Args:
@@ -110,15 +110,15 @@ def converted(values: Any, kind: type[T], where: str, *, takes_more: bool = Fals
     return result
 
 
-def _as_path(_kind: type[Path], value: Any) -> Path:
+def _as_path(_kind: type[Path], value: object) -> Path:
     if not isinstance(value, str):
         raise TypeError("Expected `str`")
     return Path(value)
 
 
-def _refuse_unknown(given: Any, taken: Any, where: str, path: str = "") -> None:
+def _refuse_unknown(given: object, taken: object, where: str, path: str = "") -> None:
     """Refuse keys of `given` that are not in `taken`, what was made of it."""
-    if isinstance(taken, dict):
+    if isinstance(taken, dict) and isinstance(given, dict):
         for key, value in given.items():
             if key not in taken:
                 raise ConfigurationError(f"{where}: {path}{key} is unknown; expected only {', '.join(taken)}")
@@ -128,7 +128,7 @@ def _refuse_unknown(given: Any, taken: Any, where: str, path: str = "") -> None:
             _refuse_unknown(value, made, where, f"{path.removesuffix('.')}[{number}].")
 
 
-def _told(message: str, values: Any, kind: type) -> str:
+def _told(message: str, values: object, kind: type) -> str:
     """msgspec's message with what was found, and what was expected."""
     problem, _, path = message.partition(" - at `$")
     path = path.removesuffix("`")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import msgspec
 
@@ -129,7 +129,7 @@ def read_trace(path: str | Path) -> Iterator[TokenRecord]:
         yield converted(values, TokenRecord, where)
 
 
-def json_values(value: Any) -> Any:
+def json_values(value: object) -> object:
     """`value` with null for every number that JSON cannot write: NaN and the infinities."""
     if isinstance(value, dict):
         return {name: json_values(inner) for name, inner in value.items()}

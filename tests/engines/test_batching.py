@@ -1,7 +1,7 @@
 """The thread that owns a model, for callers that block and for flows."""
 
 import threading
-from collections.abc import Sequence as Row
+from collections import abc
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from itertools import groupby
@@ -28,7 +28,7 @@ class Watched(ToyEngine):
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
-    def advance(self, batch: Row[Advance]) -> list[Array]:
+    def advance(self, batch: abc.Sequence[Advance]) -> list[Array]:
         self.passes.append([len(entry.tokens) for entry in batch])
         self.entered.release()
         assert self.may_go_on.wait(HANG_SECONDS)
@@ -40,16 +40,16 @@ class LosesRows(ToyEngine):
 
     forgets = True
 
-    def advance(self, batch: Row[Advance]) -> list[Array]:
+    def advance(self, batch: abc.Sequence[Advance]) -> list[Array]:
         rows = super().advance(batch)
         return rows[:-1] if self.forgets else rows
 
 
-def reading(sequence: BatchedSequence, tokens: Row[int], rows: int = 1) -> Flow[Rows]:
+def reading(sequence: BatchedSequence, tokens: abc.Sequence[int], rows: int = 1) -> Flow[Rows]:
     return (yield Advance(sequence, tokens, rows))
 
 
-def greedy(sequence: BatchedSequence, prompt: Row[int], count: int) -> Flow[list[int]]:
+def greedy(sequence: BatchedSequence, prompt: abc.Sequence[int], count: int) -> Flow[list[int]]:
     """The `count` most probable tokens after `prompt`, one after another."""
     tokens, found = list(prompt), []
     for _ in range(count):
@@ -74,7 +74,7 @@ def test_a_lone_caller_that_blocks_wakes_no_other_thread() -> None:
     class Names(ToyEngine):
         by: list[str] = []  # noqa: RUF012 (one engine, one test)
 
-        def advance(self, batch: Row[Advance]) -> list[Array]:
+        def advance(self, batch: abc.Sequence[Advance]) -> list[Array]:
             self.by.append(threading.current_thread().name)
             return super().advance(batch)
 

@@ -1,6 +1,6 @@
 """The draft model's side of a generation: read what was decided, propose the next token."""
 
-from collections.abc import Sequence as Tokens
+from collections import abc
 from dataclasses import dataclass
 
 from cuhlm.device.stopwatch import Stopwatch
@@ -52,12 +52,12 @@ class Drafting:
         self._seed = seed
         self._vocab_size = vocab_size
 
-    def prefill(self, prompt: Tokens[int]) -> None:
+    def prefill(self, prompt: abc.Sequence[int]) -> None:
         """Read the prompt but its last token, which the first proposal's forward pass reads."""
         if len(prompt) > 1:
             self._sequence.append(prompt[:-1], rows=0)
 
-    def propose(self, history: Tokens[int], watch: Stopwatch) -> Proposal:
+    def propose(self, history: abc.Sequence[int], watch: Stopwatch) -> Proposal:
         """A draft for the position after `history`, whose unread part is read first."""
         logits = self._sequence.append(history[len(self._sequence) :])[0, : self._vocab_size]
         watch.lap("draft")

@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -173,5 +172,5 @@ def _check_same(plan: Plan, kept: Plan, folder: Path) -> None:
 
 def _numbers(plan: Plan) -> dict[str, object]:
     """Everything that a plan says, by name."""
-    said: dict[str, Any] = msgspec.to_builtins(plan)
+    said = msgspec.to_builtins(plan)
     return {**said.pop("training"), **said}

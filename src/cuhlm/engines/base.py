@@ -5,7 +5,7 @@ than one generation) and `recalling`, and, for tests, `cuhlm.testing.toy_engine`
 every engine must do.
 """
 
-from collections.abc import Sequence as Row
+from collections import abc
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,7 +22,7 @@ class Sequence(Protocol):
         """Tokens read so far."""
         ...
 
-    def append(self, tokens: Row[int], rows: int = 1) -> Array:
+    def append(self, tokens: abc.Sequence[int], rows: int = 1) -> Array:
         """Read `tokens` and return the logits after each of the last `rows` of them.
 
         Args:
@@ -51,7 +51,7 @@ class Advance:
     """One sequence's part of a batched forward pass; see `Sequence.append`."""
 
     sequence: Sequence
-    tokens: Row[int]
+    tokens: abc.Sequence[int]
     rows: int = 1
 
 
@@ -78,7 +78,7 @@ class Tokenizer(Protocol):
         """The bytes that `token` adds to the text; empty for control tokens. May be part of a character."""
         ...
 
-    def render_chat(self, messages: Row[tuple[str, str]]) -> str:
+    def render_chat(self, messages: abc.Sequence[tuple[str, str]]) -> str:
         """The prompt text of (role, content) messages by the model's chat template, ready for the answer."""
         ...
 
@@ -104,7 +104,7 @@ class Engine(Protocol):
         """
         ...
 
-    def advance(self, batch: Row[Advance]) -> list[Array]:
+    def advance(self, batch: abc.Sequence[Advance]) -> list[Array]:
         """Advance many sequences (each at most once) in as few forward passes as the engine can; logits per entry.
 
         Raises:

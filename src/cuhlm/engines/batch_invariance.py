@@ -1,6 +1,6 @@
 """Whether a position's logits depend on what else is in the forward pass (design 3, Numerics)."""
 
-from collections.abc import Sequence as Row
+from collections import abc
 from typing import Protocol
 
 import numpy as np
@@ -21,7 +21,7 @@ class _Engine(Protocol):
 
     def open(self) -> Sequence: ...
 
-    def advance(self, batch: Row[Advance]) -> list[Array]: ...
+    def advance(self, batch: abc.Sequence[Advance]) -> list[Array]: ...
 
 
 def is_batch_invariant(engine: _Engine, vocab_size: int, *, sequences: int) -> bool:

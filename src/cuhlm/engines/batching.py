@@ -23,8 +23,8 @@ import queue
 import threading
 import time
 import weakref
+from collections import abc
 from collections.abc import Callable
-from collections.abc import Sequence as Row
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -72,7 +72,7 @@ class Batcher:
         """
         return BatchedSequence(self, self.call(self._engine.open).result())
 
-    def advance(self, batch: Row[Advance]) -> list[Array]:
+    def advance(self, batch: abc.Sequence[Advance]) -> list[Array]:
         """Advance many sequences (each at most once) without anybody else's.
 
         Raises:
@@ -86,7 +86,7 @@ class Batcher:
 
         return self.call(together).result()
 
-    def advance_at_once(self, sequence: "BatchedSequence", tokens: Row[int], rows: int) -> Array | None:
+    def advance_at_once(self, sequence: "BatchedSequence", tokens: abc.Sequence[int], rows: int) -> Array | None:
         """What `BatchedSequence.append` gives, made by the caller's own thread; None where the model is not free."""
         if not self._busy.acquire(blocking=False):
             return None
@@ -160,7 +160,7 @@ class BatchedSequence:
         """Tokens read so far."""
         return self._length
 
-    def append(self, tokens: Row[int], rows: int = 1) -> Array:
+    def append(self, tokens: abc.Sequence[int], rows: int = 1) -> Array:
         """Read `tokens`; the logits after each of the last `rows`, shape (rows, |V|), float32, owned by the caller.
 
         Raises:
@@ -316,7 +316,7 @@ def _batched(sequence: Sequence) -> BatchedSequence:
     return sequence
 
 
-def _advanced(engine: Engine, entries: Row[tuple[BatchedSequence, Advance]]) -> list[Array]:
+def _advanced(engine: Engine, entries: abc.Sequence[tuple[BatchedSequence, Advance]]) -> list[Array]:
     """One forward pass of the engine over batched sequences."""
     rows = engine.advance([Advance(sequence.inner(), entry.tokens, entry.rows) for sequence, entry in entries])
     if len(rows) != len(entries):

@@ -4,7 +4,7 @@ This file keeps the books, of places and lengths; `llama_context` runs the forwa
 """
 
 import threading
-from collections.abc import Sequence as Row
+from collections import abc
 from pathlib import Path
 from typing import Self
 
@@ -108,7 +108,7 @@ class LlamaCppEngine:
             self._free_places.remove(place)
         return LlamaCppSequence(self, place)
 
-    def advance(self, batch: Row[Advance]) -> list[Array]:
+    def advance(self, batch: abc.Sequence[Advance]) -> list[Array]:
         """Advance many sequences (each at most once) in as few forward passes as llama.cpp can; logits per entry.
 
         Raises:
@@ -161,7 +161,7 @@ class LlamaCppEngine:
                 f"shorten the prompt or the answer, or load {self._card.name} with a longer context"
             )
 
-    def _check_tokens(self, tokens: Row[int]) -> None:
+    def _check_tokens(self, tokens: abc.Sequence[int]) -> None:
         # llama.cpp checks too, but names no token.
         lowest, highest = min(tokens), max(tokens)
         if lowest < 0 or highest >= self._vocab_size:
@@ -194,7 +194,7 @@ class LlamaCppSequence:
         """Tokens read so far."""
         return self._length
 
-    def append(self, tokens: Row[int], rows: int = 1) -> Array:
+    def append(self, tokens: abc.Sequence[int], rows: int = 1) -> Array:
         """Read `tokens`; the logits after each of the last `rows`, shape (rows, |V|), float32, owned by the caller.
 
         Raises:

@@ -5,7 +5,7 @@ after one another on such an engine, they cost only what no earlier one has read
 times of their own (`Part.shares_prefixes`).
 """
 
-from collections.abc import Sequence as Row
+from collections import abc
 
 import numpy as np
 
@@ -69,7 +69,7 @@ class RecallingEngine:
         """A sequence of this engine has been closed."""
         self._free_places += 1
 
-    def advance(self, batch: Row[Advance]) -> list[Array]:
+    def advance(self, batch: abc.Sequence[Advance]) -> list[Array]:
         """Advance the sequences of `batch`, one after another.
 
         Raises:
@@ -99,7 +99,7 @@ class RecallingEngine:
                 "shorten the prompt or the answer"
             )
 
-    def descend(self, node: Node, tokens: Row[int]) -> list[Node]:
+    def descend(self, node: Node, tokens: abc.Sequence[int]) -> list[Node]:
         """The nodes of `tokens` after `node`."""
         nodes = []
         for token in tokens:
@@ -107,7 +107,7 @@ class RecallingEngine:
             nodes.append(node)
         return nodes
 
-    def rows(self, tokens: Row[int], nodes: Row[Node], count: int) -> Array:
+    def rows(self, tokens: abc.Sequence[int], nodes: abc.Sequence[Node], count: int) -> Array:
         """The logits after each of the last `count` of `tokens`, shape (count, |V|), read only where they are new."""
         missing = [place for place in range(len(nodes) - count, len(nodes)) if nodes[place] not in self._rows]
         if missing:
@@ -116,7 +116,7 @@ class RecallingEngine:
             return np.empty((0, self.card.vocab_size), np.float32)
         return np.stack([self._rows[node] for node in nodes[len(nodes) - count :]])
 
-    def _read_through(self, tokens: Row[int], nodes: Row[Node], first_missing: int) -> None:
+    def _read_through(self, tokens: abc.Sequence[int], nodes: abc.Sequence[Node], first_missing: int) -> None:
         """Let the sequence hold `tokens`, and remember the rows from the first missing one on, or all that come by."""
         common = 0
         while common < min(first_missing, len(self._read_nodes)) and self._read_nodes[common] == nodes[common]:
@@ -144,7 +144,7 @@ class RecallingSequence:
         """Tokens read so far."""
         return len(self._tokens)
 
-    def append(self, tokens: Row[int], rows: int = 1) -> Array:
+    def append(self, tokens: abc.Sequence[int], rows: int = 1) -> Array:
         """Read `tokens`, those that are new, and return the logits after each of the last `rows`.
 
         Raises:

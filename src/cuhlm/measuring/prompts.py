@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cuhlm.engines.base import Tokenizer
 from cuhlm.errors import ConfigurationError
@@ -65,7 +64,7 @@ def encode_prompt(tokenizer: Tokenizer, text: str, *, system: str | None = None,
     return tuple(tokenizer.tokenize(tokenizer.render_chat(messages)))
 
 
-def _prompt(number: int, where: str, values: Any) -> Prompt:
+def _prompt(number: int, where: str, values: object) -> Prompt:
     try:
         line = converted(values, _Line, where, takes_more=True)
     except ConfigurationError as error:

@@ -9,8 +9,8 @@ matter and loading one would only cost time. A target and its imperfect draft ar
 
 import hashlib
 import threading
+from collections import abc
 from collections.abc import Iterator
-from collections.abc import Sequence as Row
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -57,7 +57,7 @@ class ToyTokenizer:
         """The token's character in UTF-8; nothing for the end token."""
         return b"" if token == self._end_token else self._strings[token].encode()
 
-    def render_chat(self, messages: Row[tuple[str, str]]) -> str:
+    def render_chat(self, messages: abc.Sequence[tuple[str, str]]) -> str:
         """The messages' contents, one after another."""
         return "".join(content for _, content in messages)
 
@@ -130,7 +130,7 @@ class ToyEngine:
         """The tokenizer."""
         return self._tokenizer
 
-    def logits(self, tokens: Row[int]) -> Array:
+    def logits(self, tokens: abc.Sequence[int]) -> Array:
         """The logits after `tokens`, without a sequence; shape (|V|,), float32, owned by the caller."""
         return self._row(*self._context(tokens, len(tokens))).copy()
 
@@ -147,7 +147,7 @@ class ToyEngine:
             self._in_use += 1
         return ToySequence(self)
 
-    def advance(self, batch: Row[Advance]) -> list[Array]:
+    def advance(self, batch: abc.Sequence[Advance]) -> list[Array]:
         """Advance many sequences (each at most once); logits per entry.
 
         Raises:
@@ -186,7 +186,7 @@ class ToyEngine:
         return logits
 
     @staticmethod
-    def _context(tokens: Row[int], length: int) -> tuple[int, int]:
+    def _context(tokens: abc.Sequence[int], length: int) -> tuple[int, int]:
         """The last two of the first `length` tokens, counted from 1; 0 is the start of the text."""
         return (tokens[length - 2] + 1 if length > 1 else 0), (tokens[length - 1] + 1 if length else 0)
 
@@ -241,7 +241,7 @@ class ToySequence:
         """Tokens read so far."""
         return len(self.tokens)
 
-    def append(self, tokens: Row[int], rows: int = 1) -> Array:
+    def append(self, tokens: abc.Sequence[int], rows: int = 1) -> Array:
         """Read `tokens`; the logits after each of the last `rows`, shape (rows, |V|), float32, owned by the caller.
 
         Raises:
