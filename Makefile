@@ -13,7 +13,7 @@ demo: setup
 	@$(BIN)/cuhlm demo $(DEMO)
 
 test: setup
-	$(BIN)/pytest $(TEST)
+	$(BIN)/pytest --numprocesses auto --dist loadfile $(TEST)
 
 check: TEST = --cov
 check: lint test

@@ -87,6 +87,7 @@ def test_cells_that_a_neighbour_left_free_change_nothing(reading: Reading) -> No
     late.close()
 
 
+@pytest.mark.usefixtures("every_core")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_number_of_threads_and_the_context_size_change_nothing(reading: Reading, threads: int) -> None:
     if threads > len(usable_cpus()):

@@ -159,8 +159,8 @@ def _measure_answer(
 ) -> None:
     """Let the target answer, and measure at every position what a draft would have met with."""
     measure = make_measurement(plan.uncertainty, seed)
-    for position in walk(draft, target, prompt, plan.sampling, seed, plan.max_tokens):
-        _measure(position.draft_logits, position.target_logits, position.position, plan, seed, measure, tokens)
+    for at in walk(draft, target, prompt, plan.sampling, seed, plan.max_tokens):
+        _measure(at.draft_logits, at.target_logits, at.position, plan, seed, measure, tokens)
 
 
 def _measure(

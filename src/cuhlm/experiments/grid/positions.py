@@ -42,20 +42,20 @@ def measure_walk(job: WalkJob, draft: Engine, target: Engine) -> pl.DataFrame:
     """One row per position of the text that the target writes for `job`."""
     prompt = encode_prompt(draft.tokenizer, job.prompt.text, system=job.system)
     positions = walk(draft, target, prompt, job.sampling, job.seed, job.max_tokens)
-    rows = [_row(position, number, job) for number, position in enumerate(positions)]
+    rows = [_row(at, number, job) for number, at in enumerate(positions)]
     return pl.DataFrame(rows, infer_schema_length=None).with_columns(
         pl.lit(job.prompt.id).alias("prompt"), pl.lit(job.prompt.task).alias("task")
     )
 
 
-def _row(position: TextPosition, number: int, job: WalkJob) -> dict[str, Any]:
-    x, y = (distribution(logits, job.sampling) for logits in (position.draft_logits, position.target_logits))
-    token = draw(x, uniform(job.seed, position.position, Purpose.DRAFT)).token
-    measured = _uncertainties(position, token, job)
+def _row(at: TextPosition, number: int, job: WalkJob) -> dict[str, Any]:
+    x, y = (distribution(logits, job.sampling) for logits in (at.draft_logits, at.target_logits))
+    token = draw(x, uniform(job.seed, at.position, Purpose.DRAFT)).token
+    measured = _uncertainties(at, token, job)
     beta_hat = job.profile.rejection.predict(measured["u_expected"])
     return {
         "number": number,
-        "position": position.position,
+        "position": at.position,
         "x_d": float(x[token]),
         "y_d": float(y[token]),
         "x_max": float(x.max()),
@@ -65,18 +65,18 @@ def _row(position: TextPosition, number: int, job: WalkJob) -> dict[str, Any]:
         "beta_hat": beta_hat,
         **measured,
         **_coverage(x),
-        **_gated(x, y, position.draft_logits, job.profile.uncertainty),
+        **_gated(x, y, at.draft_logits, job.profile.uncertainty),
         **_truncated(x, y, token, beta_hat, full=number % FULL_EVERY == 0),
     }
 
 
-def _uncertainties(position: TextPosition, token: int, job: WalkJob) -> dict[str, float]:
+def _uncertainties(at: TextPosition, token: int, job: WalkJob) -> dict[str, float]:
     """Each of the five measures, and the seconds it took."""
     found = {}
     for measure in Measure:
         compute = make_measurement(UncertaintySettings(measure), job.seed)
         started = time.perf_counter()
-        found[f"u_{measure}"] = compute(LogitRow.of(position.draft_logits), token, position.position)
+        found[f"u_{measure}"] = compute(LogitRow.of(at.draft_logits), token, at.position)
         found[f"seconds_{measure}"] = time.perf_counter() - started
     return found
 
