@@ -2,6 +2,7 @@
 
 import threading
 from collections import abc
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from itertools import groupby
@@ -286,3 +287,74 @@ def test_the_toy_engine_refuses_two_threads_at_once() -> None:
     with engine.used_alone(), pytest.raises(RuntimeError, match="two threads use one engine at once"):
         engine.open()
     engine.open().close()
+
+
+def test_a_flow_that_was_cancelled_before_its_turn_never_thinks() -> None:
+    def thinks(sequence: BatchedSequence, thoughts: list[str]) -> Flow[None]:
+        thoughts.append("began")
+        yield Advance(sequence, [1])
+        thoughts.append("went on")
+
+    engine = Watched()
+    with closing(Batcher(engine)) as batcher:
+        one, other, begins, goes_on = batcher.open(), batcher.open(), [], []
+        engine.may_go_on.clear()
+        under_way = batcher.run(thinks(one, goes_on))
+        assert engine.entered.acquire(timeout=HANG_SECONDS)
+        waiting = batcher.run(thinks(other, begins))
+        assert under_way.cancel()
+        assert waiting.cancel()
+        engine.may_go_on.set()
+        batcher.open().append([1])
+    assert begins == []
+    assert goes_on == ["began"]
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda sequence: sequence.append([1] * 100, rows=None),
+        lambda sequence: sequence.append([1] * 100, rows=101),
+        lambda sequence: sequence.owner.run_flow(strange_flow()).result(HANG_SECONDS),
+        lambda sequence: sequence.owner.run_flow(flow_that_waits(sequence)).result(HANG_SECONDS),
+    ],
+)
+def test_a_callers_mistake_is_told_to_that_caller_and_ends_nobody_else(
+    mistake: Callable[[BatchedSequence], object],
+) -> None:
+    with closing(Batcher(ToyEngine(context_length=1000))) as batcher:
+        with pytest.raises((ValueError, TypeError, RuntimeError, AttributeError)):
+            mistake(batcher.open())
+        assert batcher.open().append([1] * 100).shape == (1, 16)
+
+
+def strange_flow() -> Flow[int]:
+    yield "no Advance"  # type: ignore[misc]
+    return 0
+
+
+def flow_that_waits(sequence: BatchedSequence) -> Flow[int]:
+    yield Advance(sequence, [1])
+    return len(sequence.append([1] * 100))
+
+
+def test_whatever_those_do_who_are_told_the_thread_goes_on() -> None:
+    def exits(_: object) -> None:
+        raise SystemExit
+
+    def stubborn(sequence: BatchedSequence) -> Flow[int]:
+        try:
+            yield Advance(sequence, [1] * 500, 0)
+        finally:
+            raise ZeroDivisionError
+        return 0
+
+    engine = Watched(context_length=1000)
+    with closing(Batcher(engine)) as batcher:
+        batcher.run(greedy(batcher.open(), [1], 1)).add_done_callback(exits)
+        sequence = batcher.open()
+        engine.may_go_on.clear()
+        left = batcher.run(stubborn(sequence))
+        assert left.cancel()
+        engine.may_go_on.set()
+        assert batcher.open().append([1] * 100).shape == (1, 16)

@@ -1,5 +1,7 @@
 """Codecs by the names that openings call them."""
 
+import reprlib
+
 from cuhlm.codec.base import Codec
 from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.codec.quantiser import MAX_BITS, MIN_BITS
@@ -20,6 +22,6 @@ def find_codec(name: str) -> Codec:
         return _CODECS[name]
     except KeyError:
         raise ConfigurationError(
-            f"the codec {name!r} is unknown; expected one of {', '.join(_CODECS)}; "
+            f"the codec {reprlib.repr(name)} is unknown; expected one of {', '.join(_CODECS)}; "
             "use device and verifier of one version"
         ) from None

@@ -26,7 +26,7 @@ import weakref
 from collections import abc
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from cuhlm.engines.base import Advance, Engine, Sequence, Tokenizer
@@ -40,18 +40,14 @@ T = TypeVar("T")
 class Batcher:
     """Implements `engines.base.Engine` over another, for any number of threads; runs flows.
 
-    The engine stays the caller's to close. The thread begins with the first call, and ends with `close`, or when
-    nobody holds the batcher any more.
+    The engine stays the caller's to close. The thread begins with the first call, and ends with `close`, when nobody
+    holds the batcher any more, or with the program.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._inbox: _Inbox = queue.SimpleQueue()
-        self._busy = threading.Lock()  # held by whichever thread uses the engine
-        self._submitting = threading.Lock()  # nothing is queued behind the end
-        self._closed = False
-        self._thread: threading.Thread | None = None
-        weakref.finalize(self, self._inbox.put, None)
+        self._owner = _Owner(engine)
+        weakref.finalize(self, self._owner.take_no_more)
 
     @property
     def card(self) -> ModelCard:
@@ -63,14 +59,26 @@ class Batcher:
         """The engine's."""
         return self._engine.tokenizer
 
+    @property
+    def passes(self) -> int:
+        """Forward passes that its thread has made: that they grow shows that it is at work."""
+        return self._owner.passes
+
     def open(self) -> "BatchedSequence":
         """A new, empty sequence.
 
         Raises:
             ModelBusy: all places are taken.
             ModelClosed: the batcher is closed.
+            RuntimeError: a flow calls it, which would wait for itself.
         """
-        return BatchedSequence(self, self.call(self._engine.open).result())
+        opened = self.call(self._engine.open)
+        try:
+            return BatchedSequence(self, self._owner, self._owner.wait(opened))
+        except BaseException:  # an interrupt, too, must leave no place taken
+            if not opened.cancel():
+                opened.add_done_callback(_close_unclaimed)
+            raise
 
     def advance(self, batch: abc.Sequence[Advance]) -> list[Array]:
         """Advance many sequences (each at most once) without anybody else's.
@@ -78,34 +86,22 @@ class Batcher:
         Raises:
             ContextOverflow: one entry does not fit; no sequence has changed.
             ModelClosed: the batcher is closed.
+            RuntimeError: a flow calls it, which would wait for itself.
         """
         entries = [(self._own(entry.sequence), entry) for entry in batch]
 
         def together() -> list[Array]:
             return _advanced(self._engine, entries)
 
-        return self.call(together).result()
-
-    def advance_at_once(self, sequence: "BatchedSequence", tokens: abc.Sequence[int], rows: int) -> Array | None:
-        """What `BatchedSequence.append` gives, made by the caller's own thread; None where the model is not free."""
-        if not self._busy.acquire(blocking=False):
-            return None
-        try:
-            if self._closed:
-                raise _closed()
-            return _advanced(self._engine, [(sequence, Advance(sequence, tokens, rows))])[0]
-        finally:
-            self._busy.release()
+        return self._owner.wait(self.call(together))
 
     def run(self, flow: Flow[T]) -> "Future[T]":
-        """Begin `flow`. To cancel the future ends the flow before its next forward pass.
+        """Begin `flow`. To cancel the future ends the flow before it thinks again, and before its next forward pass.
 
         Raises:
             ModelClosed: the batcher is closed.
         """
-        done: Future[T] = Future()
-        self._submit(UnderWay(flow, done))
-        return done
+        return self._owner.run_flow(flow)
 
     def call(self, work: Callable[[], T]) -> "Future[T]":
         """Run `work` in the model's thread, between two forward passes.
@@ -114,43 +110,35 @@ class Batcher:
             ModelClosed: the batcher is closed.
         """
         done: Future[T] = Future()
-        self._submit(_Call(work, done))
+        self._owner.submit(_Call(work, done))
         return done
 
     def close(self) -> None:
         """Tell all that wait that it ends, and end the thread; closing twice is allowed."""
-        with self._submitting:
-            self._closed = True
-            self._inbox.put(None)
-        if self._thread is not None:
-            self._thread.join()
-
-    def _submit(self, work: "UnderWay | _Call") -> None:
-        with self._submitting:
-            if self._closed:
-                raise _closed()
-            self._inbox.put(work)
-            if self._thread is None:
-                owner = _Owner(self._engine, self._inbox, self._busy)
-                self._thread = threading.Thread(target=owner.run, name="cuhlm-model", daemon=True)
-                self._thread.start()
+        self._owner.end()
 
     def _own(self, sequence: Sequence) -> "BatchedSequence":
-        if not isinstance(sequence, BatchedSequence) or sequence.batcher is not self:
+        if not isinstance(sequence, BatchedSequence) or sequence.owner is not self._owner:
             raise ValueError(f"{sequence!r} is no sequence of this batcher; expected one that its open() returned")
         sequence.check_open()
         return sequence
 
 
+def _close_unclaimed(opened: "Future[Sequence]") -> None:
+    if not opened.cancelled() and opened.exception() is None:
+        opened.result().close()
+
+
 class BatchedSequence:
-    """Implements `engines.base.Sequence`; each of one user at a time.
+    """Implements `engines.base.Sequence`; each of one user at a time, but for `close`.
 
     Attributes:
-        batcher: that opened it.
+        owner: of its model.
     """
 
-    def __init__(self, batcher: Batcher, inner: Sequence) -> None:
-        self.batcher = batcher
+    def __init__(self, batcher: Batcher, owner: "_Owner", inner: Sequence) -> None:
+        self.owner = owner
+        self._batcher = batcher  # keeps its thread
         self._inner = inner
         self._length = 0  # what the inner one holds beyond it is dropped before it reads on
         self._open = True
@@ -168,13 +156,15 @@ class BatchedSequence:
             ModelError: the forward pass failed, or a token is not in the vocabulary; the sequence is unchanged.
             ModelClosed: the batcher is closed.
             ValueError: the sequence is closed, perhaps meanwhile, by another thread.
+            RuntimeError: a flow calls it, which would wait for itself.
         """
         self.check_open()
-        if len(tokens) <= SHORT and (logits := self.batcher.advance_at_once(self, tokens, rows)) is not None:
+        advance = Advance(self, list(tokens), rows)
+        if len(tokens) <= SHORT and (logits := self.owner.advance_at_once(self, advance)) is not None:
             return logits
-        self._reading = self.batcher.run(_once(Advance(self, tokens, rows)))
+        self._reading = self.owner.run_flow(_once(advance))
         try:
-            return self._reading.result().logits
+            return self.owner.wait(self._reading).logits
         except CancelledError:
             self.check_open()
             raise
@@ -192,10 +182,7 @@ class BatchedSequence:
             self._open = False
             if self._reading is not None:
                 self._reading.cancel()
-            try:
-                self.batcher.call(self._inner.close)
-            except ModelClosed:  # the model has no thread any more
-                self._inner.close()
+            self.owner.call_when_free(self._inner.close)
 
     def check_open(self) -> None:
         """Raise ValueError if the sequence is closed."""
@@ -223,86 +210,177 @@ class _Call:
     done: "Future[Any]"
 
 
-_Inbox = queue.SimpleQueue["UnderWay | _Call | None"]
+_Work = UnderWay | _Call
 
 
-@dataclass(slots=True)
 class _Owner:
-    """The model's thread: takes what has come, chooses who takes part in the next pass, lets flows think."""
+    """The model's thread: takes what has come, chooses who takes part in the next pass, lets flows think.
 
-    engine: Engine
-    inbox: _Inbox
-    busy: threading.Lock
-    flows: list[UnderWay] = field(default_factory=list)
+    Attributes:
+        passes: forward passes made.
+    """
 
-    def run(self) -> None:
+    def __init__(self, engine: Engine) -> None:
+        self.passes = 0
+        self._engine = engine
+        self._inbox: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()  # None: the end
+        self._busy = threading.Lock()  # held by whichever thread uses the engine
+        self._submitting = threading.Lock()  # nothing is queued behind the end
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self._flows: list[UnderWay] = []
+
+    def submit(self, work: _Work) -> None:
+        """Queue `work`; does not wait.
+
+        Raises:
+            ModelClosed: the end has come.
+        """
+        with self._submitting:
+            if self._closed:
+                raise _closed()
+            self._inbox.put(work)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="cuhlm-model", daemon=True)
+                self._thread.start()
+
+    def run_flow(self, flow: Flow[T]) -> "Future[T]":
+        """See `Batcher.run`."""
+        done: Future[T] = Future()
+        self.submit(UnderWay(flow, done))
+        return done
+
+    def wait(self, done: "Future[T]") -> T:
+        """The result of `done`, for any thread but the model's own."""
+        if self._is_here:
+            raise RuntimeError(
+                "a flow, or who is told of its end, waits for its own model; expected it to yield instead"
+            )
+        return done.result()
+
+    def advance_at_once(self, sequence: BatchedSequence, advance: Advance) -> Array | None:
+        """What `BatchedSequence.append` gives, made by the caller's own thread; None where the model is not free."""
+        if not self._inbox.empty() or not self._busy.acquire(blocking=False):
+            return None
+        try:
+            if self._closed:
+                raise _closed()
+            return _advanced(self._engine, [(sequence, advance)])[0]
+        finally:
+            self._busy.release()
+
+    def call_when_free(self, work: Callable[[], None]) -> None:
+        """Run `work` in the model's thread, or here where it has ended; does not wait for a thread that lives."""
+        try:
+            self.submit(_Call(work, Future()))
+        except ModelClosed:
+            if self._is_here:
+                work()
+            else:
+                with self._busy:  # the last pass may still be under way
+                    work()
+
+    def take_no_more(self) -> None:
+        """Let the thread end soon; does not wait for it."""
+        with self._submitting:
+            self._closed = True
+            self._inbox.put(None)
+
+    def end(self) -> None:
+        """Let the thread end, and wait for it, and for the pass that another has under way."""
+        self.take_no_more()
+        if self._is_here:
+            return
+        if self._thread is not None:
+            self._thread.join()
+        with self._busy:
+            pass
+
+    @property
+    def _is_here(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def _run(self) -> None:
         """Until the end is in the inbox."""
         goes_on = True
-        while goes_on:
-            first = self.inbox.get()
-            with self.busy:
-                goes_on = self._serve(first)
+        try:
+            while goes_on:
+                first = self._inbox.get()
+                with self._busy:
+                    goes_on = self._serve(first)
+        finally:  # also after an error of ours: nobody is to wait for ever
+            self._closed = True
+            self._tell_the_rest()
 
-    def _serve(self, first: "UnderWay | _Call | None") -> bool:
+    def _serve(self, first: _Work | None) -> bool:
         """Work until nothing is left to do; false where the end has come."""
         goes_on = self._take([first])
-        while goes_on and self.flows:
+        while goes_on and self._flows:
             self._pass(self._next_turn())
             goes_on = self._take([])
-        for flow in self.flows:
-            flow.resume(_closed())
         return goes_on
 
-    def _take(self, arrived: "list[UnderWay | _Call | None]") -> bool:
-        """Begin new flows, do calls, forget flows that were cancelled; false at the end."""
-        while not self.inbox.empty():
-            arrived.append(self.inbox.get())
+    def _take(self, arrived: list[_Work | None]) -> bool:
+        """Begin new flows, do calls, forget flows that have ended or were cancelled; false at the end."""
+        while not self._inbox.empty():
+            arrived.append(self._inbox.get())
         self._forget_cancelled()
         for work in arrived:
             if isinstance(work, _Call):
                 _do(work)
             elif work is not None:
                 work.resume(None)
-                self.flows.append(work)
-        self.flows = [flow for flow in self.flows if flow.wanted is not None]
+                self._flows.append(work)
+        self._flows = [flow for flow in self._flows if flow.wanted is not None]
         return None not in arrived
 
+    def _tell_the_rest(self) -> None:
+        while not self._inbox.empty():
+            work = self._inbox.get()
+            if isinstance(work, _Call):
+                _do(work)
+            elif work is not None:
+                tell(work.done, None, _closed())
+        for flow in self._flows:
+            flow.resume(_closed())
+
     def _forget_cancelled(self) -> None:
-        for flow in self.flows:
+        for flow in self._flows:
             if flow.done.cancelled():
-                flow.flow.close()
-        self.flows = [flow for flow in self.flows if not flow.done.cancelled()]
+                flow.leave()
+        self._flows = [flow for flow in self._flows if not flow.done.cancelled()]
 
     def _next_turn(self) -> list[UnderWay]:
         """All that want little, and one of those that read a text; whoever had that turn goes to the end."""
-        turn = [flow for flow in self.flows if not flow.is_long]
-        reader = next((flow for flow in self.flows if flow.is_long), None)
+        turn = [flow for flow in self._flows if not flow.is_long]
+        reader = next((flow for flow in self._flows if flow.is_long), None)
         if reader is not None:
-            self.flows.remove(reader)
-            self.flows.append(reader)
+            self._flows.remove(reader)
+            self._flows.append(reader)
             turn.append(reader)
         return turn
 
     def _pass(self, turn: list[UnderWay]) -> None:
         """One forward pass for all; each alone where one of them does not fit, so that only that one fails."""
-        pieces = [flow.piece() for flow in turn]
         started = time.perf_counter()
         try:
-            logits = _advanced(self.engine, [(_batched(piece.sequence), piece) for piece in pieces])
-        except Exception as error:
+            pieces = [flow.piece() for flow in turn]
+            logits = _advanced(self._engine, [(_batched(piece.sequence), piece) for piece in pieces])
+        except BaseException as error:  # whatever it is belongs to whoever waits for it
             if len(turn) > 1:
                 for flow in turn:
                     self._pass([flow])
             else:
                 self._fail(turn[0], error)
             return
+        self.passes += 1
         per_token = (time.perf_counter() - started) / sum(len(piece.tokens) for piece in pieces)
         for flow, piece, own in zip(turn, pieces, logits, strict=True):
             rows = flow.has_read(piece, own, per_token * len(piece.tokens))
             if rows is not None:
                 flow.resume(rows)
 
-    def _fail(self, flow: UnderWay, error: Exception) -> None:
+    def _fail(self, flow: UnderWay, error: BaseException) -> None:
         """Tell a flow that its pass failed; pieces that were read before are forgotten."""
         assert flow.wanted is not None
         if isinstance(flow.wanted.sequence, BatchedSequence):
@@ -327,6 +405,8 @@ def _advanced(engine: Engine, entries: abc.Sequence[tuple[BatchedSequence, Advan
 
 
 def _do(call: _Call) -> None:
+    if not call.done.set_running_or_notify_cancel():
+        return
     try:
         result = call.work()
     except BaseException as error:  # belongs to whoever asked

@@ -83,25 +83,45 @@ class UnderWay:
         return Rows(logits, self.seconds) if self.read == len(self.wanted.tokens) else None
 
     def resume(self, rows: Rows | BaseException | None) -> None:
-        """Let the flow think: with None at its beginning, with rows, or with what went wrong."""
+        """Let the flow think, unless it was cancelled: with None to begin, with rows, or with what went wrong."""
+        if self.done.cancelled():
+            self.leave()
+            return
         try:
             wanted = self.flow.throw(rows) if isinstance(rows, BaseException) else self.flow.send(rows)  # type: ignore[arg-type]
+            begun_at = _checked(wanted)
         except StopIteration as end:
             self._end(result=end.value)
         except BaseException as error:  # whatever it is belongs to whoever waits for the flow
             self._end(error=error)
         else:
-            self.wanted, self.begun_at = wanted, len(wanted.sequence)
+            self.wanted, self.begun_at = wanted, begun_at
             self.read, self.seconds = 0, 0.0
+
+    def leave(self) -> None:
+        """End the flow where it is; what it says to that is nobody's concern any more."""
+        self.wanted = None
+        with suppress(BaseException):
+            self.flow.close()
 
     def _end(self, *, result: Any = None, error: BaseException | None = None) -> None:
         self.wanted = None
         tell(self.done, result, error)
 
 
+def _checked(wanted: Advance) -> int:
+    """The length of the sequence that is to be advanced, by what an engine can take."""
+    if not (isinstance(wanted, Advance) and isinstance(wanted.rows, int) and 0 <= wanted.rows <= len(wanted.tokens)):
+        raise ValueError(f"a flow yields {wanted!r}; expected an Advance with 0 to all rows of its tokens")
+    return len(wanted.sequence)
+
+
 def tell(done: "Future[Any]", result: Any, error: BaseException | None) -> None:
-    """Give `done` its result or its error, unless it was cancelled meanwhile: then nobody waits any more."""
-    with suppress(InvalidStateError):
+    """Give `done` its result or its error, unless it was cancelled meanwhile: then nobody waits any more.
+
+    What those raise who are told of it is theirs: concurrent.futures logs it, but for a `SystemExit` and its like.
+    """
+    with suppress(InvalidStateError, SystemExit, KeyboardInterrupt, GeneratorExit):
         if error is None:
             done.set_result(result)
         else:

@@ -7,6 +7,7 @@ another left free has its cells out of order, attention adds up in another order
 """
 
 import ctypes
+import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,8 +59,10 @@ class LlamaContext:
         _check_memory(model, context_length, sequences)
         self._lib: Any = libllama.library()
         self._handle = _new_context(self._lib, model, context_length, sequences, threads)
-        # Holding the model keeps it alive until the context, which points into it, is freed.
-        self._free = weakref.finalize(self, _free, self._lib, self._handle, model)
+        self._in_use = threading.RLock()
+        # Holding the model keeps it alive until the context, which points into it, is freed. That may be at the
+        # program's end, while a thread that nobody waited for is in a forward pass.
+        self._free = weakref.finalize(self, _free, self._lib, self._handle, model, self._in_use)
         self._memory: int | None = self._lib.llama_get_memory(self._handle)
         self._vocab_size, self._row_length = model.vocab_size, model.row_length
         self._place_ids = np.arange(sequences, dtype=np.int32)
@@ -84,20 +87,29 @@ class LlamaContext:
         Raises:
             ModelError: a forward pass failed; the cache is as it was before the call.
         """
-        try:
-            return self._evaluate(_flattened(spans))
-        except BaseException:  # an interrupt, too, must leave the cache as its user believes it to be
-            for span in spans:
-                self.drop(span.place, span.position)
-            raise
+        with self._in_use:
+            self.check_open()
+            try:
+                return self._evaluate(_flattened(spans))
+            except BaseException:  # an interrupt, too, must leave the cache as its user believes it to be
+                for span in spans:
+                    self.drop(span.place, span.position)
+                raise
 
     def drop(self, place: int, length: int) -> None:
         """Forget all but the first `length` tokens of the sequence at `place`."""
-        self._lib.llama_memory_seq_rm(self._memory, place, length, -1)
+        with self._in_use:
+            self.check_open()
+            self._lib.llama_memory_seq_rm(self._memory, place, length, -1)
 
     def close(self) -> None:
         """Free the cache; closing twice is allowed."""
         self._free()
+
+    def check_open(self) -> None:
+        """Raise ValueError if the context is closed."""
+        if self.closed:
+            raise ValueError("the engine is closed; expected an open one; load the model again")
 
     def _evaluate(self, flat: "_Flat") -> Array:
         logits = np.empty((np.count_nonzero(flat.wanted), self._vocab_size), np.float32)
@@ -210,5 +222,6 @@ def _padded(context_length: int) -> int:
     return -(-context_length // _CELLS) * _CELLS
 
 
-def _free(lib: Any, handle: int, _model: GgufModel) -> None:
-    lib.llama_free(handle)
+def _free(lib: Any, handle: int, _model: GgufModel, in_use: threading.RLock) -> None:
+    with in_use:
+        lib.llama_free(handle)

@@ -140,8 +140,7 @@ class LlamaCppEngine:
         return sequence
 
     def _check_open(self) -> None:
-        if self._context.closed:
-            raise ValueError("the engine is closed; expected an open one; load the model again")
+        self._context.check_open()
 
     def _check(self, entries: "list[tuple[LlamaCppSequence, Advance]]") -> None:
         if len({sequence.place for sequence, _ in entries}) < len(entries):

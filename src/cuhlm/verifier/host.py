@@ -41,6 +41,11 @@ class Verifier:
         return self._engine.tokenizer.vocabulary()
 
     @property
+    def passes(self) -> int:
+        """Forward passes that the target has made."""
+        return self._batcher.passes
+
+    @property
     def has_token(self) -> bool:
         """Whether devices must present a token."""
         return self._admission.token is not None

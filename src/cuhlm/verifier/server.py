@@ -59,8 +59,9 @@ _OPTIONS = (
 IDLE_SECONDS = 300.0
 """How long a device may be silent: it drafts meanwhile, and may skip many tokens before it asks."""
 
-WORKING_SECONDS = 2.0
-"""A device that waits is told so often that it is worked for: its deadline is for silence, not for long prompts."""
+WORKING_SECONDS = 0.5
+"""A device that waits is told so often that the target is at work, where it is: its deadline is for silence, not for
+long prompts, its own or others'."""
 
 _OPENING_THREADS = 4  # opening waits for the end of a forward pass
 
@@ -150,34 +151,42 @@ class Server:
             },
         )
 
-    async def _describe(self, _request: pb.DescribeRequest, _context: Context) -> pb.ModelCard:
-        return card_to_wire(self._verifier.card)
+    async def _describe(self, _request: pb.DescribeRequest, context: Context) -> pb.ModelCard:
+        try:
+            return card_to_wire(self._verifier.card)
+        except Exception as error:
+            await _abort(context, error)
 
     async def _vocabulary(self, _request: pb.VocabularyRequest, context: Context) -> AsyncIterator[pb.VocabularyPage]:
-        await self._authenticate(context)
-        tokens = self._verifier.vocabulary()
+        try:
+            self._verifier.authenticate(token_of(context.invocation_metadata() or ()))
+            tokens = self._verifier.vocabulary()
+        except Exception as error:
+            await _abort(context, error)
         for start in range(0, len(tokens), _VOCABULARY_PAGE):
             yield pb.VocabularyPage(tokens=tokens[start : start + _VOCABULARY_PAGE])
 
     async def _generate(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """One stream. It writes its replies: where a generator yields, gRPC would take a cancellation, unheard."""
-        await self._authenticate(context)
         session: HostedSession | None = None
         stream = asyncio.current_task()
         self._streams.add(stream)
         try:
+            self._verifier.authenticate(token_of(context.invocation_metadata() or ()))
             if (first := await self._next(requests, "open")) is None:
                 return
             opening = opening_from_wire(first.open)
             session = await self._open(opening)
             await context.write(pb.Reply(opened=pb.Opened()))
-            await _prefill(session, context)
+            await self._prefill(session, context)
             while (request := await self._next(requests, "block")) is not None:
-                await _answer(session, block_from_wire(request.block), context)
+                await self._answer(session, block_from_wire(request.block), context)
         except asyncio.CancelledError:
             if not self._stopping:  # the device left
                 raise
             await _abort(context, LinkError("the verifier is shutting down; try again later, or ask another"))
+        except grpc.aio.InternalError:  # what it says cannot be written: the device left
+            return
         except Exception as error:
             await _abort(context, error)
         finally:
@@ -226,48 +235,50 @@ class Server:
     async def _open(self, opening: Opening) -> HostedSession:
         """A session; one that a device did not wait for is closed as soon as it is there."""
         opened = self._opening.submit(self._verifier.open, opening)
+        waiting = asyncio.wrap_future(opened)
         try:
-            return await asyncio.shield(asyncio.wrap_future(opened))
+            return await asyncio.shield(waiting)
         except asyncio.CancelledError:
+            waiting.add_done_callback(lambda end: end.cancelled() or end.exception())  # or asyncio calls it unheard
             opened.add_done_callback(_close_unclaimed)
             raise
 
-    async def _authenticate(self, context: Context) -> None:
-        try:
-            self._verifier.authenticate(token_of(context.invocation_metadata() or ()))
-        except Unauthenticated as error:
-            await _abort(context, error)
+    async def _prefill(self, session: HostedSession, context: Context) -> None:
+        """Let `session` read its prompt, however long that takes."""
+        reading = asyncio.wrap_future(session.prefill())
+        passes = self._verifier.passes
+        while not (await asyncio.wait([reading], timeout=WORKING_SECONDS))[0]:
+            passes = await self._say_if_at_work(passes, context)
+        await reading
 
+    async def _answer(self, session: HostedSession, block: Block, context: Context) -> None:
+        """Let `session` answer `block`, and send each verdict as it is made."""
+        loop = asyncio.get_running_loop()
+        made: asyncio.Queue[Verdict | None] = asyncio.Queue()  # None: the end
 
-async def _prefill(session: HostedSession, context: Context) -> None:
-    """Let `session` read its prompt, however long that takes."""
-    reading = asyncio.wrap_future(session.prefill())
-    while not (await asyncio.wait([reading], timeout=WORKING_SECONDS))[0]:
-        await context.write(pb.Reply(working=pb.Working()))
-    await reading
+        def tell(verdict: Verdict | None) -> None:
+            loop.call_soon_threadsafe(made.put_nowait, verdict)
 
+        answering = session.answer(block, tell)
+        answering.add_done_callback(lambda _: tell(None))
+        passes = self._verifier.passes
+        while True:
+            try:
+                async with asyncio.timeout(WORKING_SECONDS):
+                    verdict = await made.get()
+            except TimeoutError:
+                passes = await self._say_if_at_work(passes, context)
+                continue
+            if verdict is None:
+                break
+            await context.write(pb.Reply(verdict=verdict_to_wire(verdict)))
+        await asyncio.wrap_future(answering)  # its error
 
-async def _answer(session: HostedSession, block: Block, context: Context) -> None:
-    """Let `session` answer `block`, and send each verdict as it is made."""
-    loop = asyncio.get_running_loop()
-    made: asyncio.Queue[Verdict | None] = asyncio.Queue()  # None: the end
-
-    def tell(verdict: Verdict | None) -> None:
-        loop.call_soon_threadsafe(made.put_nowait, verdict)
-
-    answering = session.answer(block, tell)
-    answering.add_done_callback(lambda _: tell(None))
-    while True:
-        try:
-            async with asyncio.timeout(WORKING_SECONDS):
-                verdict = await made.get()
-        except TimeoutError:
+    async def _say_if_at_work(self, passes: int, context: Context) -> int:
+        """Tell a device that waits that the target is at work, if it made more than `passes`; how many it made."""
+        if self._verifier.passes > passes:
             await context.write(pb.Reply(working=pb.Working()))
-            continue
-        if verdict is None:
-            break
-        await context.write(pb.Reply(verdict=verdict_to_wire(verdict)))
-    await asyncio.wrap_future(answering)  # its error
+        return self._verifier.passes
 
 
 def _close_unclaimed(opened: "Future[HostedSession]") -> None:
