@@ -16,7 +16,7 @@ test: setup
 	$(BIN)/pytest --numprocesses auto --dist loadfile $(TEST)
 
 check: TEST = --cov
-check: lint test
+check: setup-train lint test
 
 lint: setup
 	$(BIN)/ruff check .

@@ -55,6 +55,11 @@ class Method:
     verification: Verification | None
     summary: str
 
+    @property
+    def is_gated(self) -> bool:
+        """Whether it has a threshold."""
+        return self.gate in (GateRule.UNCERTAIN, GateRule.RANDOM)
+
 
 _SPECULATIVE, _TARGET = Verification.SPECULATIVE, Verification.TARGET
 # fmt: off

@@ -168,12 +168,14 @@ def load_profile(path: str | Path) -> Profile:
     path = Path(path)
     try:
         fields = read_json(path, "the profile")
-        if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
+        if not isinstance(fields, dict) or type(fields.get("format")) is not int or fields.pop("format") != FORMAT:
             raise ConfigurationError(f"{path} is not a profile of format {FORMAT}")
-        profile = converted(_with_undefined(fields), Profile, str(path))
+        profile = converted(_with_undefined(fields), Profile, str(path), is_complete=True)
         for name, value, holds, expected in _expectations(profile):
             if not holds:
                 raise ConfigurationError(f"{path}: {name} is {reprlib.repr(value)}; expected {expected}")
+    except RecursionError as error:
+        raise ProfileError(f"{path} is nested too deep; make one with `cuhlm calibrate`") from error
     except ConfigurationError as error:
         raise ProfileError(f"{error}; make one with `cuhlm calibrate`") from error
     return profile

@@ -87,7 +87,7 @@ def _json(text: str, where: str) -> object:
         raise ConfigurationError(f"{where} is not JSON ({error})") from error
 
 
-def converted(values: object, kind: type[T], where: str, *, takes_more: bool = False) -> T:
+def converted(values: object, kind: type[T], where: str, *, takes_more: bool = False, is_complete: bool = False) -> T:
     """What a file holds as a `kind`.
 
     Args:
@@ -95,6 +95,7 @@ def converted(values: object, kind: type[T], where: str, *, takes_more: bool = F
         kind: a dataclass; a field of type `Path` takes a string.
         where: names the file, and perhaps a part of it, in errors.
         takes_more: whether keys that `kind` does not know are left aside, as in files that others make.
+        is_complete: whether every key must be there, also those with a default, as in files that only cuhlm makes.
 
     Raises:
         ConfigurationError: with the path of the key that is unknown, missing, or not what is expected.
@@ -106,7 +107,10 @@ def converted(values: object, kind: type[T], where: str, *, takes_more: bool = F
     except ConfigurationError as error:  # from a value that refused to be made
         raise ConfigurationError(f"{where}: {error}") from error
     if not takes_more:
-        _refuse_unknown(values, msgspec.to_builtins(result, enc_hook=str), where)
+        taken = msgspec.to_builtins(result, enc_hook=str)
+        _refuse_unknown(values, taken, where)
+        if is_complete:
+            _refuse_missing(values, taken, where)
     return result
 
 
@@ -126,6 +130,15 @@ def _refuse_unknown(given: object, taken: object, where: str, path: str = "") ->
     elif isinstance(taken, list | tuple) and isinstance(given, list):
         for number, (value, made) in enumerate(zip(given, taken, strict=True)):
             _refuse_unknown(value, made, where, f"{path.removesuffix('.')}[{number}].")
+
+
+def _refuse_missing(given: object, taken: object, where: str, path: str = "") -> None:
+    """Refuse where keys of `taken`, what was made of `given`, are not in it: defaults took their place."""
+    if isinstance(taken, dict) and isinstance(given, dict):
+        for key, value in taken.items():
+            if key not in given:
+                raise ConfigurationError(f"{where}: {path}{key} is missing; expected one")
+            _refuse_missing(given[key], value, where, f"{path}{key}.")
 
 
 def _told(message: str, values: object, kind: type) -> str:

@@ -71,8 +71,7 @@ def settings_for(
         ConfigurationError: a number is out of range, or missing with no profile to take it from.
         ProfileError: the profile cannot give it.
     """
-    gated = method.gate in (GateRule.UNCERTAIN, GateRule.RANDOM)
-    limit = resolve_threshold(threshold, profile) if gated else 0.0
+    limit = resolve_threshold(threshold, profile) if method.is_gated else 0.0
     if vartheta is not None and not vartheta >= 0:
         raise ConfigurationError(f"the distortion bound is {vartheta}; expected 0 or more (0.1 is usual)")
     if k is not None and k < 1:
@@ -133,8 +132,7 @@ def resolve_threshold(threshold: str | float, profile: Profile | None) -> float:
 
 def sampling_note(settings: Settings, profile: Profile | None, sampling: Sampling) -> str:
     """That a profile's numbers are used under another sampling than they were measured under; empty where not."""
-    gated = settings.method.gate in (GateRule.UNCERTAIN, GateRule.RANDOM)
-    if not gated or profile is None or profile.provenance.sampling == sampling:
+    if not settings.method.is_gated or profile is None or profile.provenance.sampling == sampling:
         return ""
     return (
         f"the profile was calibrated at {profile.provenance.sampling}, and this decodes at {sampling}: "
@@ -145,7 +143,7 @@ def sampling_note(settings: Settings, profile: Profile | None, sampling: Samplin
 def threshold_meaning(settings: Settings) -> str:
     """What the settings' threshold does where that is not the usual; empty where it is."""
     threshold = settings.threshold
-    if settings.method.gate not in (GateRule.UNCERTAIN, GateRule.RANDOM):
+    if not settings.method.is_gated:
         return ""
     if threshold < 0:
         return (

@@ -1,6 +1,7 @@
 """Writing results: whether one can be written, asked before the work that makes it, and no half-written ones."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,11 +51,13 @@ def written_whole(path: Path, what: str = "the file", *, shared: bool = False) -
     """
     whole = path.resolve()  # a link stays one
     owner = f".{os.getpid()}" if shared else ""
-    replaced = whole.is_file() or not whole.exists()  # a device or a pipe is none, and holds nothing to keep
-    partial = whole.with_name(f"{whole.stem}{owner}.partial{whole.suffix}") if replaced else whole
+    replaced = _can_be_replaced(whole)
+    partial = whole.with_name(f"{whole.stem[:100]}{owner}.partial{whole.suffix}") if replaced else whole
     try:
         yield partial
         if replaced:
+            if whole.exists():
+                shutil.copymode(whole, partial)
             partial.replace(whole)
     except OSError as error:
         raise unwritable(path, what, error) from error
@@ -62,6 +65,11 @@ def written_whole(path: Path, what: str = "the file", *, shared: bool = False) -
         if replaced:
             with suppress(OSError):
                 partial.unlink()
+
+
+def _can_be_replaced(path: Path) -> bool:
+    """Whether another file can take its place: a device or a pipe is none, and some folders take no new file."""
+    return (path.is_file() or not path.exists()) and os.access(path.parent, os.W_OK)
 
 
 def write_whole(path: Path, text: str, what: str = "the file", *, shared: bool = False) -> None:

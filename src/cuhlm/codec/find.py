@@ -3,13 +3,19 @@
 import reprlib
 
 from cuhlm.codec.base import Codec
-from cuhlm.codec.fixed_width import FixedWidthCodec
+from cuhlm.codec.fixed_width import FAMILY, FixedWidthCodec
 from cuhlm.codec.quantiser import MAX_BITS, MIN_BITS
 from cuhlm.errors import ConfigurationError
+from cuhlm.settings import Settings
 
 _CODECS: dict[str, Codec] = {
     codec.name: codec for codec in (FixedWidthCodec(b_prob) for b_prob in range(MIN_BITS, MAX_BITS + 1))
 }
+
+
+def codec_of(settings: Settings) -> Codec:
+    """The codec that a device with these settings encodes by."""
+    return find_codec(f"{FAMILY}{settings.b_prob}")
 
 
 def find_codec(name: str) -> Codec:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cuhlm.channel.clock import VirtualClock
 from cuhlm.channel.compute import ComputeTable
-from cuhlm.codec.fixed_width import FixedWidthCodec
+from cuhlm.codec.find import codec_of
 from cuhlm.device.drafting import Drafting
 from cuhlm.device.drivers import Worker, drive, drive_async, drive_simulated
 from cuhlm.device.ending import Ending, Limits
@@ -158,7 +158,7 @@ class Device:
             request.seed,
             self.vocab_size,
             verification=settings.method.verification,
-            codec=FixedWidthCodec(settings.b_prob).name,
+            codec=codec_of(settings).name,
             target_fingerprint=self.target.fingerprint if self.target else "",
         )
 
@@ -169,7 +169,7 @@ class Device:
             request.prompt,
             drafting,
             make_gate(settings, request.seed),
-            Offering(settings, FixedWidthCodec(settings.b_prob), request.seed, self.vocab_size),
+            Offering(settings, codec_of(settings), request.seed, self.vocab_size),
             ending,
             clock=time.perf_counter,
         )

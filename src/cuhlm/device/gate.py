@@ -41,12 +41,15 @@ class Gate:
 
 def make_gate(settings: Settings, seed: int) -> Gate:
     """The gate of `settings.method`, with its randomness keyed by `seed`."""
-    rule = settings.method.gate
-    if rule is GateRule.UNCERTAIN:
-        return Gate(make_measurement(settings.uncertainty, seed), lambda u, _: u <= settings.threshold)
-    if rule is GateRule.RANDOM:
-        return Gate(None, lambda _, position: uniform(seed, position, Purpose.GATE) >= settings.transmit_rate)
-    return Gate(None, lambda *_: rule is GateRule.NEVER)
+    match settings.method.gate:
+        case GateRule.UNCERTAIN:
+            return Gate(make_measurement(settings.uncertainty, seed), lambda u, _: u <= settings.threshold)
+        case GateRule.RANDOM:
+            return Gate(None, lambda _, position: uniform(seed, position, Purpose.GATE) >= settings.transmit_rate)
+        case GateRule.NEVER:
+            return Gate(None, lambda *_: True)
+        case GateRule.ALWAYS:
+            return Gate(None, lambda *_: False)
 
 
 def make_measurement(settings: UncertaintySettings, seed: int) -> Measurement:

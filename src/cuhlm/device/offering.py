@@ -64,11 +64,15 @@ class Offering:
 
     def _truncated(self, proposal: Proposal, u: float | None) -> tuple[Indices, Array]:
         settings = self._settings
-        if settings.method.truncation is TruncationRule.FULL:
-            return top_k(proposal.law, self._vocab_size)
-        if settings.method.truncation is TruncationRule.OFFLINE:
-            return top_k(proposal.law, min(settings.k, self._vocab_size))
-        assert u is not None, "the online rule goes with the uncertainty gate"
-        assert settings.rejection is not None, "and with a rejection model"
-        beta_hat = settings.rejection.predict(u)
-        return online_top(proposal.law, float(proposal.law[proposal.token]), beta_hat, settings.vartheta)
+        match settings.method.truncation:
+            case TruncationRule.FULL:
+                return top_k(proposal.law, self._vocab_size)
+            case TruncationRule.OFFLINE:
+                return top_k(proposal.law, min(settings.k, self._vocab_size))
+            case TruncationRule.ONLINE:
+                assert u is not None, "the online rule goes with the uncertainty gate"
+                assert settings.rejection is not None, "and with a rejection model"
+                beta_hat = settings.rejection.predict(u)
+                return online_top(proposal.law, float(proposal.law[proposal.token]), beta_hat, settings.vartheta)
+            case TruncationRule.NONE:
+                raise AssertionError("nothing is sent")

@@ -34,11 +34,17 @@ class Sequence(Protocol):
 
         Raises:
             ContextOverflow: the tokens do not fit; the sequence is unchanged.
+            ModelError: a token is not in the vocabulary; likewise.
+            ValueError: there are no tokens, or more rows are asked for than tokens given; or the sequence is closed.
         """
         ...
 
     def drop(self, length: int) -> None:
-        """Forget all but the first `length` tokens (0 ≤ length ≤ len)."""
+        """Forget all but the first `length` tokens (0 ≤ length ≤ len).
+
+        Raises:
+            ValueError: the sequence has fewer tokens, or is closed.
+        """
         ...
 
     def close(self) -> None:
@@ -101,6 +107,7 @@ class Engine(Protocol):
 
         Raises:
             ModelBusy: all places are taken.
+            ValueError: the engine is closed.
         """
         ...
 
@@ -109,6 +116,8 @@ class Engine(Protocol):
 
         Raises:
             ContextOverflow: one entry does not fit; no sequence has changed.
+            ModelError: a token is not in the vocabulary; likewise.
+            ValueError: a sequence is there twice, closed, or another engine's; or as in `Sequence.append`.
         """
         ...
 

@@ -416,4 +416,4 @@ def _do(call: _Call) -> None:
 
 
 def _closed() -> ModelClosed:
-    return ModelClosed("the model is being closed; expected to be asked before; open it again, or ask another verifier")
+    return ModelClosed("the model is being closed, and answers no more; load it again, or ask another verifier")

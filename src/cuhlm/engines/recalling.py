@@ -109,7 +109,7 @@ class RecallingEngine:
 
     def rows(self, tokens: abc.Sequence[int], nodes: abc.Sequence[Node], count: int) -> Array:
         """The logits after each of the last `count` of `tokens`, shape (count, |V|), read only where they are new."""
-        missing = [place for place in range(len(nodes) - count, len(nodes)) if nodes[place] not in self._rows]
+        missing = [index for index in range(len(nodes) - count, len(nodes)) if nodes[index] not in self._rows]
         if missing:
             self._read_through(tokens[: missing[-1] + 1], nodes[: missing[-1] + 1], missing[0])
         if not count:

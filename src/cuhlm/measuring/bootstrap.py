@@ -62,13 +62,13 @@ def estimate(ratio: Ratio, counts: Counts, *, over: Ratio | None = None) -> Esti
     with np.errstate(divide="ignore", invalid="ignore"):
         (value,) = _values(ratio, ones, over)
         values = _values(ratio, counts, over)
-    return _with_interval(float(value), values, counts)
+    return _with_interval(float(value), values, int(np.count_nonzero(ratio.denominator)))
 
 
-def _with_interval(value: float, values: Floats, counts: Counts) -> Estimate:
+def _with_interval(value: float, values: Floats, units: int) -> Estimate:
     """`value` with the interval of its resamples; one unit alone tells nothing of how units differ."""
     values = values[np.isfinite(values)]
-    if not values.size or counts.shape[1] < 2:
+    if not values.size or units < 2:
         return Estimate(value, float("nan"), float("nan"))
     low, high = np.quantile(values, (0.025, 0.975))
     return Estimate(value, float(low), float(high))
@@ -91,7 +91,7 @@ def weighted_estimate(
     """
     value = statistic(np.ones(len(unit_of_row)))
     values = np.array([statistic(drawn[unit_of_row].astype(np.float64)) for drawn in counts])
-    return _with_interval(value, values, counts)
+    return _with_interval(value, values, counts.shape[1])
 
 
 def weighted_correlation(a: Floats, b: Floats, weights: Floats) -> float:

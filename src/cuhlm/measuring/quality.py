@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cuhlm.codec.base import Codec
-from cuhlm.codec.fixed_width import FixedWidthCodec
+from cuhlm.codec.find import codec_of
 from cuhlm.device.gate import make_measurement
 from cuhlm.engines.base import Engine
 from cuhlm.errors import ConfigurationError
@@ -155,7 +155,7 @@ def _uncertainties(settings: Settings, draft_logits: Array) -> Array:
 def _law(settings: Settings, skips: Mask, draft_logits: Array, draft_probs: Array, target_probs: Array) -> Law:
     if settings.method.truncation is TruncationRule.NONE or settings.draft_from is DraftFrom.XHAT:
         return gated_law(draft_probs, target_probs, skips)  # what is transmitted comes out as y
-    codec = FixedWidthCodec(settings.b_prob)
+    codec = codec_of(settings)
     drafts_by_k = _drafts_by_k(settings, draft_logits, draft_probs)
     groups = [(mask & ~skips, _rebuilt(codec, draft_probs, k)) for k, mask in drafts_by_k]
     return gated_law(draft_probs, target_probs, skips, groups)

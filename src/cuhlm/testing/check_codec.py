@@ -40,7 +40,7 @@ def check_codec(make_codec: Callable[[], Codec]) -> None:
         check(make_codec())
 
 
-def check_law(codec: Codec) -> None:
+def check_decoded_law(codec: Codec) -> None:
     """Decoding gives a law: shape (|V|,), float32, no entry below 0, sum 1."""
     for probs in _distributions():
         for k in _sizes(probs.size):
@@ -141,8 +141,8 @@ def check_noise(codec: Codec) -> None:
     noise = np.random.default_rng(0)
     for _ in range(200):
         data = bytearray(payload.data)
-        for place in noise.integers(0, len(data), 2):
-            data[place] = int(noise.integers(256))
+        for offset in noise.integers(0, len(data), 2):
+            data[offset] = int(noise.integers(256))
         try:
             law = codec.decode(replace(payload, data=bytes(data)), vocab_size).rebuilt()
         except PayloadError:
@@ -152,7 +152,7 @@ def check_noise(codec: Codec) -> None:
 
 
 CODEC_CHECKS: tuple[CodecCheck, ...] = (
-    check_law,
+    check_decoded_law,
     check_same_law,
     check_one_token,
     check_certainty,

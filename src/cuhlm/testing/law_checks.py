@@ -70,7 +70,7 @@ def check_law(samples: Ids, law: npt.NDArray[np.floating], *, false_alarm: float
     Raises:
         ValueError: no two cells expect 20 samples each: nothing could be told.
     """
-    law = np.asarray(law, dtype=np.float64) / np.sum(law, dtype=np.float64)
+    law, samples = _normalised(law), np.asarray(samples, np.intp)
     n = len(samples)
     partitions = _partitions(n * law, law)
     by_law = partitions["by law"]
@@ -104,12 +104,22 @@ def check_joint_law(
     Raises:
         ValueError: as `check_law`.
     """
-    second = np.asarray(second, dtype=np.float64)
-    joint = np.asarray(first, dtype=np.float64)[:, None] * second / second.sum(axis=1, keepdims=True)
+    first, pairs = _normalised(first), np.asarray(pairs, np.intp)
+    if np.shape(second) != (first.size, first.size):
+        raise ValueError(f"p(b | a) has shape {np.shape(second)}; expected {(first.size, first.size)}, as p(a) has")
+    joint = first[:, None] * np.array([_normalised(row) for row in second])
     inside = ((pairs >= 0) & (pairs < first.size)).all(axis=1)
     return check_law(
         np.where(inside, pairs[:, 0] * first.size + pairs[:, 1], -1), joint.ravel(), false_alarm=false_alarm
     )
+
+
+def _normalised(law: npt.NDArray[np.floating]) -> Floats:
+    law = np.asarray(law, dtype=np.float64)
+    if not (np.isfinite(law).all() and (law >= 0).all() and law.sum() > 0):
+        raise ValueError("a law has an entry that is no number from 0 on, or none above 0; expected probabilities")
+    normalised: Floats = law / law.sum()
+    return normalised
 
 
 def _partitions(expected: Floats, law: Floats) -> dict[str, Ids]:

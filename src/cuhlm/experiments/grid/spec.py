@@ -11,7 +11,7 @@ from msgspec import Meta
 from cuhlm.channel.compute import ComputeTable, find_compute
 from cuhlm.channel.presets import Channel, find_channel
 from cuhlm.errors import ConfigurationError
-from cuhlm.methods import DraftFrom, GateRule, Method, TruncationRule, find_method
+from cuhlm.methods import DraftFrom, Method, TruncationRule, find_method
 from cuhlm.profiles import Profile
 from cuhlm.readable import Count, Finite, NotNegative, Share, Some
 from cuhlm.settings import Rule, Settings, settings_for
@@ -67,7 +67,7 @@ class MethodChoice:
     @property
     def is_gated(self) -> bool:
         """Whether it has a threshold."""
-        return self.method.gate in (GateRule.UNCERTAIN, GateRule.RANDOM)
+        return self.method.is_gated
 
     @property
     def needs_profile(self) -> bool:
@@ -126,8 +126,7 @@ class Methods:
     b_prob: OneOrSome[Width] = 8
 
     def __post_init__(self) -> None:
-        is_gated = MethodChoice(find_method(self.method)).is_gated
-        if not is_gated and len(_each(self.threshold)) > 1:
+        if not find_method(self.method).is_gated and len(_each(self.threshold)) > 1:
             raise ConfigurationError(f"{self.method} has no threshold, and {self.threshold} are given; expected none")
 
     def choices(self) -> Iterator[MethodChoice]:
