@@ -155,3 +155,19 @@ def test_a_profile_that_cannot_be_written_is_an_error_that_names_the_file(tmp_pa
 def test_an_uncertainty_that_cannot_be_computed_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         UncertaintySettings(**fields)
+
+
+def test_a_profile_that_leaves_a_key_to_a_default_is_refused(tmp_path: Path) -> None:
+    fields = json.loads(DRAFT_PROFILE.read_text(encoding="utf-8"))
+    del fields["uncertainty"]["measure"]
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(fields), encoding="utf-8")
+    with pytest.raises(ProfileError, match=r"uncertainty\.measure is missing; expected one"):
+        load_profile(path)
+
+
+def test_a_profile_that_is_nested_too_deep_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text('{"format": 1, "zz": ' + "[" * 700 + "]" * 700 + "}", encoding="utf-8")
+    with pytest.raises(ProfileError, match="nested too deep"):
+        load_profile(path)

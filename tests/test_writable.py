@@ -85,3 +85,12 @@ def test_a_link_still_leads_to_the_file_that_was_written(tmp_path: Path) -> None
 def test_a_device_is_written_to_and_not_replaced() -> None:
     write_whole(Path(os.devnull), "anything")
     assert Path(os.devnull).is_char_device()
+
+
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "secret.json"
+    path.write_text("old")
+    path.chmod(0o600)
+    write_whole(path, "new")
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o600

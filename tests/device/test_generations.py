@@ -1,11 +1,14 @@
 """Many generations on one device, with the real draft model: each gets the tokens that it gets alone."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
+from tests.eventually import COMMAND_SECONDS
 from tests.toy_pair import VOCAB, answer, settings
 
 from cuhlm.device.device import Device, Request
@@ -121,3 +124,29 @@ def test_a_cancelled_generation_gives_its_sequence_back_while_others_go_on() -> 
         assert len(await generated(device, "local", request)) == 100
 
     asyncio.run(run(Device(ToyEngine(vocab_size=VOCAB, sequences=2), None)))
+
+
+ENDS_IN_MID_PASS = """
+import sys, threading
+from cuhlm.device.device import Device, Request
+from cuhlm.engines.load import load_engine
+from cuhlm.methods import find_method
+from cuhlm.settings import Settings
+
+engine = load_engine("smollm2-draft", context_length=2048, sequences=2)
+device = Device(engine, None)
+reads = lambda: next(device.generate(Settings(find_method("local")), Request((7, 8, 9) * 600)))
+for _ in range(2):
+    threading.Thread(target=reads, daemon=True).start()
+while not device.draft.passes:
+    pass
+if "close" in sys.argv:
+    engine.close()
+"""
+
+
+@pytest.mark.parametrize("way", ["end", "close"])
+def test_a_program_may_end_or_free_the_model_while_a_forward_pass_is_under_way(way: str) -> None:
+    command = [sys.executable, "-c", ENDS_IN_MID_PASS, way]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+    assert ended.returncode == 0, ended.stderr

@@ -190,3 +190,18 @@ def test_a_pair_outside_the_vocabulary_is_no_other_pair():
     pairs = pairs_of(FIRST, SECOND, 10_000, noise=(0, 1))
     for outside in ((0, 3), (1, -1), (3, 0)):
         assert not joint(np.concatenate([pairs, [outside]])).passed
+
+
+def test_narrow_integers_are_the_same_tokens():
+    first = np.full(30, 1 / 30)
+    second = np.tile(first, (30, 1))
+    pairs = (uniforms(5, 1, Purpose.DRAFT, 40_000) * 30).astype(np.uint8).reshape(-1, 2)
+    assert check_joint_law(pairs, first, second).passed
+    with pytest.raises(ValueError, match=r"shape \(2, 30\); expected \(30, 30\)"):
+        check_joint_law(pairs, first, second[:2])
+
+
+@pytest.mark.parametrize("law", [[0.0, 0.0], [np.nan, 1.0], [-0.1, 1.1]])
+def test_what_is_no_law_is_refused(law):
+    with pytest.raises(ValueError, match="expected probabilities"):
+        check_law(np.array([0, 1]), np.array(law))
