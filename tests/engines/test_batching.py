@@ -12,8 +12,9 @@ import pytest
 from tests.eventually import HANG_SECONDS
 
 from cuhlm.engines.base import Advance
-from cuhlm.engines.batching import BatchedSequence, Batcher
+from cuhlm.engines.batching import Batcher
 from cuhlm.engines.flows import PIECE, Flow, Rows
+from cuhlm.engines.model_thread import BatchedSequence
 from cuhlm.errors import ContextOverflow, ModelClosed, ModelError
 from cuhlm.messages import Array
 from cuhlm.testing import ToyEngine

@@ -6,7 +6,8 @@ llama_cpp          any GGUF file: keeps the books of places and lengths
   llama_context    its forward passes and cache; gguf_model, gguf_tokenizer: its file
   libllama         the library's declarations; libllama_file: finding it
   batch_invariance whether a position's logits depend on what else is in the pass
-batching, flows    for more than one generation: one thread owns a model, what waits together shares a pass
+batching           for more than one generation: one thread owns a model, what waits together shares a pass
+  model_thread     that thread, and its sequences; flows: what it runs
 recalling          for many answers to one prompt: each forward pass is made once
 fingerprints       whether two sides hold one vocabulary, or the same weights
 chat_template      messages to the prompt that the model was trained on
