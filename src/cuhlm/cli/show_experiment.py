@@ -153,4 +153,5 @@ def _table(found: dict[str, Any]) -> Table:
 def _cell(row: dict[str, Any] | None) -> str:
     if row is None or math.isnan(row["value"]):
         return "–"
-    return f"{row['value']:.3g} [{row['low']:.3g} … {row['high']:.3g}]"
+    interval = "" if math.isnan(row["low"]) else f" [{row['low']:.3g} … {row['high']:.3g}]"
+    return f"{row['value']:.3g}{interval}"
