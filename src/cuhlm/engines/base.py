@@ -52,6 +52,18 @@ class Sequence(Protocol):
         ...
 
 
+def check_keeps(length: int, held: int) -> None:
+    """Refuse, with a ValueError, to keep `length` tokens of a sequence that holds `held`."""
+    if not 0 <= length <= held:
+        raise ValueError(f"{length} tokens to keep of {held}; expected 0 to {held}")
+
+
+def check_sequence_open(is_open: bool) -> None:
+    """Refuse, with a ValueError, to use a closed sequence."""
+    if not is_open:
+        raise ValueError("the sequence is closed; expected an open one; open another")
+
+
 @dataclass(frozen=True, slots=True)
 class Advance:
     """One sequence's part of a batched forward pass; see `Sequence.append`."""

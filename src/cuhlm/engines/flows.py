@@ -1,7 +1,7 @@
 """Work that needs a model: a flow asks for forward passes and thinks in between, and reads long texts in pieces.
 
 A flow is a generator that yields an `Advance`, is sent the `Rows` that came of it, and returns a result. It does not
-run itself: `cuhlm.engines.batching` runs many side by side.
+run itself: `cuhlm.engines.model_thread` runs many side by side.
 """
 
 from collections.abc import Generator

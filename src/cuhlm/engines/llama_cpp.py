@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from cuhlm.engines.base import Advance, Sequence
+from cuhlm.engines.base import Advance, Sequence, check_keeps, check_sequence_open
 from cuhlm.engines.batch_invariance import RUN_LENGTH, is_batch_invariant
 from cuhlm.engines.cores import usable_cores, usable_cpus
 from cuhlm.engines.fingerprints import file_fingerprint, vocabulary_fingerprint
@@ -205,8 +205,7 @@ class LlamaCppSequence:
     def drop(self, length: int) -> None:
         """Forget all but the first `length` tokens (0 ≤ length ≤ len)."""
         self._check_open()
-        if not 0 <= length <= self._length:
-            raise ValueError(f"{length} tokens to keep of {self._length}; expected 0 to {self._length}")
+        check_keeps(length, self._length)
         self._engine._drop(self.place, length)
         self._length = length
 
@@ -218,8 +217,7 @@ class LlamaCppSequence:
 
     def _check_open(self) -> None:
         self._engine._check_open()
-        if not self._open:
-            raise ValueError("the sequence is closed; expected an open one; open another")
+        check_sequence_open(self._open)
 
 
 def _check_range(name: str, value: int, lowest: int, highest: int, why: str) -> None:

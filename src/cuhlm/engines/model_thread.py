@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from cuhlm.engines.base import Advance, Engine, Sequence
+from cuhlm.engines.base import Advance, Engine, Sequence, check_keeps, check_sequence_open
 from cuhlm.engines.flows import SHORT, Flow, Rows, UnderWay, tell
 from cuhlm.errors import ModelClosed
 from cuhlm.messages import Array
@@ -62,8 +62,7 @@ class BatchedSequence:
     def drop(self, length: int) -> None:
         """Forget all but the first `length` tokens (0 ≤ length ≤ len)."""
         self.check_open()
-        if not 0 <= length <= self._length:
-            raise ValueError(f"{length} tokens to keep of {self._length}; expected 0 to {self._length}")
+        check_keeps(length, self._length)
         self._length = length
 
     def close(self) -> None:
@@ -76,8 +75,7 @@ class BatchedSequence:
 
     def check_open(self) -> None:
         """Raise ValueError if the sequence is closed."""
-        if not self._open:
-            raise ValueError("the sequence is closed; expected an open one; open another")
+        check_sequence_open(self._open)
 
     def inner(self) -> Sequence:
         """The engine's own sequence, holding what this one does; in the model's thread only."""
@@ -85,7 +83,7 @@ class BatchedSequence:
             self._inner.drop(self._length)
         return self._inner
 
-    def is_at(self, length: int) -> None:
+    def note_length(self, length: int) -> None:
         """Note how far the engine's own sequence counts."""
         self._length = length
 
@@ -276,7 +274,7 @@ class ModelThread:
         """Tell a flow that its pass failed; pieces that were read before are forgotten."""
         assert flow.wanted is not None
         if isinstance(flow.wanted.sequence, BatchedSequence):
-            flow.wanted.sequence.is_at(flow.begun_at)
+            flow.wanted.sequence.note_length(flow.begun_at)
         flow.resume(error)
 
 
@@ -292,7 +290,7 @@ def advanced(engine: Engine, entries: abc.Sequence[tuple[BatchedSequence, Advanc
     if len(rows) != len(entries):
         raise RuntimeError(f"the engine answered {len(rows)} of {len(entries)} sequences that it was to advance")
     for sequence, entry in entries:
-        sequence.is_at(len(sequence) + len(entry.tokens))
+        sequence.note_length(len(sequence) + len(entry.tokens))
     return rows
 
 

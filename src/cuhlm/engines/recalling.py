@@ -9,7 +9,7 @@ from collections import abc
 
 import numpy as np
 
-from cuhlm.engines.base import Advance, Engine, Sequence, Tokenizer
+from cuhlm.engines.base import Advance, Engine, Sequence, Tokenizer, check_keeps, check_sequence_open
 from cuhlm.errors import ContextOverflow, ModelBusy
 from cuhlm.messages import Array, ModelCard
 
@@ -164,8 +164,7 @@ class RecallingSequence:
     def drop(self, length: int) -> None:
         """Forget all but the first `length` tokens (0 ≤ length ≤ len)."""
         self._check_open()
-        if not 0 <= length <= len(self):
-            raise ValueError(f"{length} tokens to keep of {len(self)}; expected 0 to {len(self)}")
+        check_keeps(length, len(self))
         del self._tokens[length:], self._nodes[length:]
 
     def close(self) -> None:
@@ -175,5 +174,4 @@ class RecallingSequence:
             self._engine.give_back()
 
     def _check_open(self) -> None:
-        if not self._open:
-            raise ValueError("the sequence is closed; expected an open one; open another")
+        check_sequence_open(self._open)

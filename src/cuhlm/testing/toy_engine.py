@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from cuhlm.engines.base import Advance, Sequence
+from cuhlm.engines.base import Advance, Sequence, check_keeps, check_sequence_open
 from cuhlm.engines.fingerprints import vocabulary_fingerprint
 from cuhlm.errors import ConfigurationError, ContextOverflow, ModelBusy, ModelError
 from cuhlm.messages import Array, ModelCard
@@ -252,8 +252,7 @@ class ToySequence:
     def drop(self, length: int) -> None:
         """Forget all but the first `length` tokens (0 ≤ length ≤ len)."""
         self.check_open()
-        if not 0 <= length <= len(self.tokens):
-            raise ValueError(f"{length} tokens to keep of {len(self.tokens)}; expected 0 to {len(self.tokens)}")
+        check_keeps(length, len(self.tokens))
         del self.tokens[length:]
 
     def close(self) -> None:
@@ -266,5 +265,4 @@ class ToySequence:
     def check_open(self) -> None:
         """Raise ValueError if the sequence or its engine is closed."""
         self.engine._check_open()
-        if not self._open:
-            raise ValueError("the sequence is closed; expected an open one; open another")
+        check_sequence_open(self._open)
