@@ -8,7 +8,7 @@ from tests.toy_pair import PROMPT, VOCAB, answer, settings, toy_device
 
 from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.errors import ConfigurationError
-from cuhlm.measuring.quality import greedy_law, method_law, path_quality
+from cuhlm.measuring.quality import greedy_law, mean_quality, method_law, token_qualities
 from cuhlm.messages import Sampling
 from cuhlm.methods import METHODS, DraftFrom
 from cuhlm.settings import Settings
@@ -87,7 +87,7 @@ def test_a_path_is_as_good_as_the_mean_of_its_positions() -> None:
     chosen = settings("u-hlm", threshold=0.7)
     with toy_device() as device:
         tokens = answer(device, chosen, tokens=10).tokens
-    whole = path_quality(PROMPT, tokens, DRAFT, TARGET, chosen, Sampling(), VOCAB)
+    whole = mean_quality(token_qualities(PROMPT, tokens, DRAFT, TARGET, chosen, Sampling(), VOCAB))
     distances = []
     for position in range(10):
         history = [*PROMPT, *tokens[:position]]
@@ -101,4 +101,4 @@ def test_the_sampled_measure_has_no_law_in_closed_form_and_says_so() -> None:
     chosen = settings("u-hlm")
     sampled = replace(chosen, uncertainty=replace(chosen.uncertainty, measure=Measure.SAMPLED))
     with pytest.raises(ConfigurationError, match="calibrate with 'expected'"):
-        path_quality(PROMPT, (1, 2), DRAFT, TARGET, sampled, Sampling(), VOCAB)
+        token_qualities(PROMPT, (1, 2), DRAFT, TARGET, sampled, Sampling(), VOCAB)

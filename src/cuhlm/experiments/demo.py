@@ -5,8 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-import numpy as np
-
 from cuhlm.channel.billing import bill, tokens_per_second
 from cuhlm.channel.compute import ComputeTable
 from cuhlm.channel.presets import Channel
@@ -15,7 +13,7 @@ from cuhlm.device.ending import Limits
 from cuhlm.device.steps import Emit
 from cuhlm.engines.base import Engine
 from cuhlm.measuring.prompts import encode_prompt
-from cuhlm.measuring.quality import PathQuality, path_quality
+from cuhlm.measuring.quality import PathQuality, mean_quality, token_qualities
 from cuhlm.measuring.summary import Summary, summarise
 from cuhlm.messages import Sampling
 from cuhlm.methods import METHODS, GateRule
@@ -175,22 +173,14 @@ def _simulated_speed(answers: Iterable[Sequence[Emit]], conditions: Conditions) 
 
 
 def _quality(device: Device, target: Engine, settings: Settings, conditions: Conditions, tokens: Tokens) -> PathQuality:
-    """Means over the answers, each weighing as much as it has tokens."""
-    qualities = [
-        path_quality(
-            _request(device, prompt, conditions).prompt,
-            answer,
-            device.draft,
-            target,
-            settings,
-            conditions.sampling,
-            device.vocab_size,
+    """Means over the tokens of all answers."""
+    qualities: list[PathQuality] = []
+    for prompt, answer in tokens.items():
+        read = _request(device, prompt, conditions).prompt
+        qualities += token_qualities(
+            read, answer, device.draft, target, settings, conditions.sampling, device.vocab_size
         )
-        for prompt, answer in tokens.items()
-    ]
-    weights = [len(answer) for answer in tokens.values()]
-    tv, kl, nll = np.average([(each.tv, each.kl, each.nll) for each in qualities], axis=0, weights=weights)
-    return PathQuality(float(tv), float(kl), float(nll))
+    return mean_quality(qualities)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -44,18 +44,9 @@ class PathQuality:
     nll: float
 
 
-def path_quality(
-    prompt: Sequence[int],
-    answer: Sequence[int],
-    draft: Engine,
-    target: Engine,
-    settings: Settings,
-    sampling: Sampling,
-    vocab_size: int,
-) -> PathQuality:
-    """The mean quality of `answer` as `settings` produced it; see `token_qualities`."""
-    each = token_qualities(prompt, answer, draft, target, settings, sampling, vocab_size)
-    tv, kl, nll = np.mean([(one.tv, one.kl, one.nll) for one in each], axis=0)
+def mean_quality(qualities: Sequence[PathQuality]) -> PathQuality:
+    """The mean of `token_qualities`, of one answer or of several."""
+    tv, kl, nll = np.mean([(each.tv, each.kl, each.nll) for each in qualities], axis=0)
     return PathQuality(float(tv), float(kl), float(nll))
 
 
