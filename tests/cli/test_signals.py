@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,22 @@ from cuhlm.messages import Block, Opening, Sampling
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
-def started(*arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "cuhlm", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def started() -> Generator[Start, None, None]:
+    """Starts cuhlm with arguments; a test that fails leaves nothing running."""
+    with ExitStack() as stack:
+
+        def start(*arguments: str) -> "subprocess.Popen[str]":
+            command = [sys.executable, "-m", "cuhlm", *arguments]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield start
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
@@ -29,7 +43,7 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 @pytest.mark.parametrize(("name", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_verifier_that_is_interrupted_while_it_loads_says_nothing(
-    tmp_path: Path, name: signal.Signals, code: int
+    started: Start, tmp_path: Path, name: signal.Signals, code: int
 ) -> None:
     model = tmp_path / "slow.gguf"
     os.mkfifo(model)  # a model file that never comes
@@ -39,7 +53,7 @@ def test_a_verifier_that_is_interrupted_while_it_loads_says_nothing(
         assert ended(process) == (code, "")
 
 
-def test_a_verifier_that_is_ended_tells_its_devices_and_no_traceback() -> None:
+def test_a_verifier_that_is_ended_tells_its_devices_and_no_traceback(started: Start) -> None:
     process = started("verifier", "--model", "smollm2-135m", "--listen", "127.0.0.1:0", "--threads", "1")
     assert process.stdout is not None
     address = process.stdout.readline().partition("listening on ")[2].split()[0]
@@ -55,7 +69,7 @@ def test_a_verifier_that_is_ended_tells_its_devices_and_no_traceback() -> None:
     assert ended(process) == (0, "")
 
 
-def test_a_verifier_that_is_ended_while_it_reads_a_long_prompt_does_not_read_on() -> None:
+def test_a_verifier_that_is_ended_while_it_reads_a_long_prompt_does_not_read_on(started: Start) -> None:
     process = started(
         "verifier", "--model", "smollm2-135m", "--listen", "127.0.0.1:0", "--threads", "1", "--context", "8192"
     )
@@ -72,7 +86,7 @@ def test_a_verifier_that_is_ended_while_it_reads_a_long_prompt_does_not_read_on(
 
 
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGKILL])
-def test_a_demo_that_is_ended_takes_its_verifier_with_it(name: signal.Signals) -> None:
+def test_a_demo_that_is_ended_takes_its_verifier_with_it(started: Start, name: signal.Signals) -> None:
     process = started("demo", "--json")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
 

@@ -123,8 +123,8 @@ class Server:
         """Serve until `stop`."""
         await self._server.wait_for_termination()
 
-    async def stop(self, grace_seconds: float = 1.0) -> None:
-        """End: new calls are refused, devices are told, and have `grace_seconds` to hear it."""
+    async def stop(self, grace_seconds: float = 3.0) -> None:
+        """End: new calls are refused, devices are told, and have `grace_seconds` to hear it: no wait where they do."""
         self._stopping = True
         for stream in self._streams:
             if stream is not None:
