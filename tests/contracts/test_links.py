@@ -178,7 +178,7 @@ class _CallsARefusalALostLink(_Wrong):
 
 BROKEN = {
     _ForgetsTheSeed: "the token at position 3",
-    _ForgetsTheTemperature: "the token at position",
+    _ForgetsTheTemperature: "β is max",
     _ShortensTheVocabulary: "the vocabulary is the target's",
     _KeepsPlaces: "a session that is closed gives its place back",
     _WaitsWhereItShouldLook: "to look for a verdict does not wait",

@@ -34,7 +34,7 @@ def test_a_single_uniform_is_the_streams_first(seed, position, purpose):
 
 
 def test_known_answers():
-    assert [int(purpose) for purpose in Purpose] == list(range(11))
+    assert [int(purpose) for purpose in Purpose] == [0, 1, 2, 3, 5, 6, 7, 8, 9, 10]
     assert raw_words(1, 2, Purpose.ACCEPT, 4).tolist() == [
         11749746819115395754,
         6135242700903393253,

@@ -11,8 +11,7 @@ from cuhlm.errors import ConfigurationError
 from cuhlm.messages import Array, Sampling
 from cuhlm.theory.distributions import distribution
 from cuhlm.theory.quality import total_variation
-from cuhlm.theory.randomness import Purpose, exponentials, uniform
-from cuhlm.theory.verification import draw
+from cuhlm.theory.race import race
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +61,7 @@ class AgreementCount:
         x, y = distribution(draft_logits, sampling), distribution(target_logits, sampling)
         self._overlaps.append(1 - total_variation(x, y))
         self._same_argmax += int(draft_logits.argmax() == target_logits.argmax())
-        race = exponentials(seed, position, len(x))
-        with np.errstate(divide="ignore"):  # what has no probability never wins
-            self._keyed += int((race / x).argmin() == (race / y).argmin())
+        self._keyed += race(x, seed, position).token == race(y, seed, position).token
 
     def result(self) -> Agreement:
         """The means so far; at least one position."""
@@ -154,6 +151,6 @@ def _count_answer(
         for draft, count in zip(drafts, counts, strict=True):
             count.add(draft.logits(answer)[:vocab_size], target_logits, seed, len(answer))
         law = distribution(target_logits, Sampling(temperature))
-        answer.append(draw(law, uniform(seed, len(answer), Purpose.TARGET)).token)
+        answer.append(race(law, seed, len(answer)).token)
         if answer[-1] in target.engine.tokenizer.end_tokens:
             return

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from cuhlm.engines.base import Advance, Engine
 from cuhlm.messages import Array, Sampling
 from cuhlm.theory.distributions import distribution
-from cuhlm.theory.randomness import Purpose, uniform
-from cuhlm.theory.verification import draw
+from cuhlm.theory.race import race
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def walk(
             (draft_logits,) = draft.advance([Advance(draft_sequence, history[len(draft_sequence) :])])
             (target_logits,) = target.advance([Advance(target_sequence, history[len(target_sequence) :])])
             row = target_logits[0, :vocab_size]
-            token = draw(distribution(row, sampling), uniform(seed, len(history), Purpose.TARGET)).token
+            token = race(distribution(row, sampling), seed, len(history)).token
             yield TextPosition(len(history), draft_logits[0, :vocab_size], row, token)
             history.append(token)
             if token in end_tokens:

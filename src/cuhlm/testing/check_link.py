@@ -25,9 +25,8 @@ from cuhlm.link.base import Link, LinkSession
 from cuhlm.messages import Array, Block, Opening, Payload, Sampling, Verdict
 from cuhlm.testing.toy_engine import ToyEngine
 from cuhlm.theory.distributions import distribution
-from cuhlm.theory.randomness import Purpose, uniform
+from cuhlm.theory.race import race
 from cuhlm.theory.truncation import top_k
-from cuhlm.theory.verification import draw
 
 LinkCheck = Callable[[Link], None]
 
@@ -224,7 +223,7 @@ def _law(history: Sequence[int], opening: Opening = OPENING) -> Array:
 
 def _target_token(history: Sequence[int], opening: Opening = OPENING) -> int:
     """What the target alone says after `history`."""
-    return draw(_law(history, opening), uniform(opening.seed, len(history), Purpose.TARGET)).token
+    return race(_law(history, opening), opening.seed, len(history)).token
 
 
 def _target_tokens(count: int, opening: Opening = OPENING) -> list[int]:

@@ -8,6 +8,7 @@ only the logarithm in `exponentials` may differ in its last bit between processo
 """
 
 import operator
+from collections import abc
 from enum import IntEnum
 
 import numpy as np
@@ -24,13 +25,12 @@ _POSITION_LIMIT = 2 ** (64 - _PURPOSE_BITS)
 
 
 class Purpose(IntEnum):
-    """What a stream is for. Numbers are part of the key: never renumber, only add."""
+    """What a stream is for. Numbers are part of the key: never renumber or use again (4 was), only add."""
 
     DRAFT = 0  # drawing d from x
     REDRAFT = 1  # drawing d again, from x̂, once it is known that it will be sent
     ACCEPT = 2  # accepting or rejecting d
     RESIDUAL = 3  # drawing from the residual after a rejection
-    TARGET = 4  # drawing from y itself
     GATE = 5  # the random gate
     UNCERTAINTY = 6  # temperatures and samples of the sampled disagreement
     FADING = 7  # the channel
@@ -71,19 +71,24 @@ def _key(seed: int, position: int, purpose: Purpose) -> tuple[int, int]:
     return check_seed(seed), position << _PURPOSE_BITS | purpose
 
 
-def _first_word(seed: int, position: int, purpose: Purpose) -> int:
-    """The first of `raw_words`, in plain integers (Salmon et al., SC11, fig. 2).
+def some_words(seed: int, position: int, purpose: Purpose, indices: abc.Sequence[int]) -> Words:
+    """The words of the stream at `indices`, shape (n,), uint64; for few of them (a block of four costs 4 µs)."""
+    key = _key(seed, position, purpose)
+    return np.array([_block(*key, index // 4 + 1)[index % 4] for index in indices], dtype=np.uint64)
+
+
+def _block(key_a: int, key_b: int, counter: int) -> tuple[int, int, int, int]:
+    """Four words of Philox4x64-10, in plain integers (Salmon et al., SC11, fig. 2).
 
     Making a numpy generator for one word costs 14 µs, and 140 µs where a model's forward pass has just emptied the
     caches; this costs 4 and 13.
     """
-    key_a, key_b = _key(seed, position, purpose)
-    a, b, c, d = 1, 0, 0, 0  # the counter of numpy's first block
+    a, b, c, d = counter, 0, 0, 0
     for _ in range(10):
         left, right = 0xD2E7470EE14C6C93 * a, 0xCA5A826395121157 * c
         a, b, c, d = (right >> 64) ^ b ^ key_a, right & _WORD, (left >> 64) ^ d ^ key_b, left & _WORD
         key_a, key_b = (key_a + 0x9E3779B97F4A7C15) & _WORD, (key_b + 0xBB67AE8584CAA73B) & _WORD
-    return a
+    return a, b, c, d
 
 
 def _open_unit(words: Words) -> Floats:
@@ -111,7 +116,7 @@ def uniform(seed: int, position: int, purpose: Purpose) -> float:
     Raises:
         ConfigurationError: seed or position is out of range.
     """
-    return ((_first_word(seed, position, purpose) >> 12) + 0.5) * 2.0**-52
+    return ((_block(*_key(seed, position, purpose), 1)[0] >> 12) + 0.5) * 2.0**-52
 
 
 def exponentials(
@@ -134,15 +139,19 @@ def exponentials(
         ConfigurationError: seed or position is out of range.
     """
     if isinstance(token_ids, int):
-        return _minus_log(uniforms(seed, position, purpose, token_ids))
+        return exponentials_of_words(raw_words(seed, position, purpose, token_ids))
     if token_ids.size == 0:
         return np.empty(0)
     # Making all words up to the largest id is cheaper than any vectorised Philox in numpy.
-    words = raw_words(seed, position, purpose, int(token_ids.max()) + 1)
-    return _minus_log(_open_unit(words[token_ids]))
+    return exponentials_of_words(raw_words(seed, position, purpose, int(token_ids.max()) + 1)[token_ids])
 
 
-def _minus_log(numbers: Floats) -> Floats:
-    """−ln, in place."""
+def exponentials_of_words(words: Words) -> Floats:
+    """The Exp(1) numbers that raw words stand for, float64, above 0: the larger the word, the smaller the number.
+
+    Args:
+        words: any shape, uint64; used up.
+    """
+    numbers = _open_unit(words)
     np.log(numbers, out=numbers)
     return np.negative(numbers, out=numbers)

@@ -18,8 +18,9 @@ from cuhlm.codec.find import find_codec
 from cuhlm.errors import ConfigurationError, PayloadError, ProtocolError
 from cuhlm.messages import Array, Block, Opening, Verdict, Verification
 from cuhlm.theory.distributions import distribution
+from cuhlm.theory.race import race
 from cuhlm.theory.randomness import Purpose, uniform
-from cuhlm.theory.verification import accepts, draw, rejection, replacement
+from cuhlm.theory.verification import accepts, rejection, replacement
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class Session:
     def _verdict(self, block: Block, logits: Array) -> Verdict:
         seed, sampling = self._opening.seed, self._opening.sampling
         if not block.drafted:
-            return Verdict(block.position, 0, self._draw_target(block.position, distribution(logits[0], sampling)))
+            return Verdict(block.position, 0, race(distribution(logits[0], sampling), seed, block.position).token)
         betas: list[float] = []
         laws = [self._codec.decode(payload, self._opening.vocab_size) for payload in block.payloads]
         for offset, (token, law) in enumerate(zip(block.drafted, laws, strict=True)):
@@ -131,9 +132,6 @@ class Session:
                 other = replacement(law.rebuilt(), target_probs, uniform(seed, position, Purpose.RESIDUAL))
                 return Verdict(block.position, offset, other, tuple(betas))
         return Verdict(block.position, len(block.drafted), None, tuple(betas))
-
-    def _draw_target(self, position: int, law: Array) -> int:
-        return draw(law, uniform(self._opening.seed, position, Purpose.TARGET)).token
 
     def _check(self, block: Block) -> None:
         """Refuse a block that does not continue the history or is malformed."""
