@@ -17,7 +17,7 @@ from cuhlm.device.loop import Loop, decode, delegate
 from cuhlm.device.offering import Offering
 from cuhlm.device.steps import Emit, Receive, Reply, Send
 from cuhlm.engines.base import Engine, Sequence
-from cuhlm.messages import Array, Block, Opening, Payload, Verdict
+from cuhlm.messages import Array, Block, Opening, Payload, Verdict, Verification
 from cuhlm.settings import Settings
 from cuhlm.theory.truncation import Indices, TruncatedLaw
 from cuhlm.verifier.session import Session
@@ -48,7 +48,7 @@ def joined_tokens(draft: Engine, target: Engine, chosen: Settings, request: Requ
     drafting_sequence, target_sequence = draft.open(), target.open()
     try:
         loop = _loop(draft, drafting_sequence, chosen, request, codec)
-        return tuple(_tokens(loop, _session(target, request, codec), target_sequence))
+        return tuple(_tokens(loop, _session(target, chosen, request, codec), target_sequence))
     finally:
         drafting_sequence.close()
         target_sequence.close()
@@ -62,7 +62,13 @@ def _loop(draft: Engine, sequence: Sequence, chosen: Settings, request: Request,
         return delegate(request.prompt, ending)
     return decode(
         request.prompt,
-        Drafting(sequence, request.sampling, request.seed, vocab_size),
+        Drafting(
+            sequence,
+            request.sampling,
+            request.seed,
+            vocab_size,
+            keyed=chosen.method.verification is Verification.KEYED,
+        ),
         make_gate(chosen, request.seed),
         Offering(chosen, codec, request.seed, vocab_size),
         ending,
@@ -70,10 +76,17 @@ def _loop(draft: Engine, sequence: Sequence, chosen: Settings, request: Request,
     )
 
 
-def _session(target: Engine, request: Request, codec: Codec) -> Session:
+def _session(target: Engine, chosen: Settings, request: Request, codec: Codec) -> Session:
     card = target.card
     return Session(
-        Opening(request.prompt, request.sampling, request.seed, card.vocab_size, codec=codec.name),
+        Opening(
+            request.prompt,
+            request.sampling,
+            request.seed,
+            card.vocab_size,
+            verification=chosen.method.verification or Verification.SPECULATIVE,
+            codec=codec.name,
+        ),
         vocab_size=card.vocab_size,
         context_length=card.context_length,
         max_block=1,

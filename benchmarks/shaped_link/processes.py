@@ -28,15 +28,16 @@ class RunningVerifier:
 
 
 @contextmanager
-def verifier_in(end: End) -> Generator[RunningVerifier, None, None]:
-    """`cuhlm verifier` for the built-in target, on one thread.
+def verifier_in(end: End, command: list[str] | None = None) -> Generator[RunningVerifier, None, None]:
+    """A verifier that `command` starts: by default `cuhlm verifier` for the built-in target, on one thread.
 
     Raises:
         LinkError: it ended before it listened; its own words are in the message.
     """
     token = secrets.token_hex(16)
-    command = [sys.executable, "-m", "cuhlm", "verifier", "--model", "smollm2-135m", "--listen", f"{end.address}:0"]
-    command += ["--sessions", "1", "--context", "512", "--threads", "1"]
+    if command is None:
+        command = [sys.executable, "-m", "cuhlm", "verifier", "--model", "smollm2-135m", "--listen", f"{end.address}:0"]
+        command += ["--sessions", "1", "--context", "512", "--threads", "1"]
     with _running(end.command(*command), token) as process:
         announced = _ANNOUNCED.search(_lines(process.stdout).readline())
         if announced is None:
@@ -45,13 +46,12 @@ def verifier_in(end: End) -> Generator[RunningVerifier, None, None]:
 
 
 @contextmanager
-def device_in(end: End, verifier: RunningVerifier, *arguments: str) -> Generator[Iterator[str], None, None]:
-    """`benchmarks.shaped_link.device` with `arguments`; yields the lines that it prints.
+def device_in(end: End, verifier: RunningVerifier, command: list[str]) -> Generator[Iterator[str], None, None]:
+    """A device that `command` starts; yields the lines that it prints.
 
     Raises:
         LinkError: it failed; its own words are in the message.
     """
-    command = [sys.executable, "-m", "benchmarks.shaped_link.device", "--verifier", verifier.address, *arguments]
     with _running(end.command(*command), verifier.token) as process:
         yield iter(_lines(process.stdout))
         if process.wait() != 0:

@@ -1,6 +1,7 @@
 """Decodes over emulated links, one after another, and compares each with its bill."""
 
 import json
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -73,10 +74,11 @@ def run(link: ShapedLink, plan: Plan, told: Callable[[str], None]) -> LinkResult
         verifier_in(verifier) as address,
         tempfile.TemporaryDirectory() as folder,
     ):
-        arguments = ["--folder", folder, "--rounds", str(plan.rounds), "--seconds", str(plan.seconds)]
-        arguments += [part for method in plan.methods for part in ("--method", method)]
+        command = [sys.executable, "-m", "benchmarks.shaped_link.device", "--verifier", address.address]
+        command += ["--folder", folder, "--rounds", str(plan.rounds), "--seconds", str(plan.seconds)]
+        command += [part for method in plan.methods for part in ("--method", method)]
         answers: list[Answer] = []
-        with device_in(device, address, *arguments) as lines:
+        with device_in(device, address, command) as lines:
             for each in _answers(lines, emulator.began):
                 answers.append(each)
                 told(each.method)

@@ -30,6 +30,7 @@ class Verification(StrEnum):
     """The rule by which the verifier decides a token (design 2.2, 2.7)."""
 
     SPECULATIVE = "speculative"  # a draft stands with min(1, y_d / q_d), or is replaced from the residual
+    KEYED = "keyed"  # a draft stands iff it is the token that the target draws with the shared seed
     TARGET = "target"  # the target draws alone; nothing is drafted
 
 
@@ -109,6 +110,8 @@ class Opening:
         codec: the name of the code that its payloads are in; see `cuhlm.codec.find`.
         target_fingerprint: `ModelCard.fingerprint` of the target that the device was told of, in case the verifier
             was started with another one since; empty takes whichever it is.
+        patience_seconds: how long a target that generates waits for drafts before it makes a token alone; infinite
+            waits until the device asks.
     """
 
     prompt: tuple[int, ...]
@@ -118,13 +121,15 @@ class Opening:
     verification: Verification = Verification.SPECULATIVE
     codec: str = "fixed-width-8"
     target_fingerprint: str = ""
+    patience_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A drafted token and the very law it was drawn from (design 2.2).
 
-    Only `theory.verification.draw` makes one, so that the law reported is the law used.
+    Only `theory.verification.draw` and, with the shared seed, `theory.race.draw_keyed` make one, so that the law
+    reported is the law used.
     """
 
     token: int
@@ -152,9 +157,9 @@ class Block:
         position: where the first drafted (or wanted) token stands, after the synced ones.
         sync: tokens the verifier has not seen, at positions ``position − len(sync)`` and on.
         drafted: drafted tokens to judge, in order.
-        payloads: one per drafted token.
-        generate: tokens that the verifier shall make alone, one verdict each; only without drafted tokens, and whatever
-            the session's rule is.
+        payloads: one per drafted token; none where the rule is KEYED.
+        generate: tokens that the verifier shall make itself. Without drafted tokens any number, a verdict for each
+            pass; after drafted tokens 1, the bonus token of a block that stands whole, or none.
     """
 
     position: int
@@ -165,16 +170,38 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The verifier's answer to a block, or one of the tokens it makes alone.
+class Chunk:
+    """Drafts that the device streams ahead of the verdicts (design 2.10), in a KEYED session that generates.
+
+    No answer is due. Where they come in time they save the target passes; where not, or where the target has decided
+    otherwise since `seen`, they are dropped.
 
     Attributes:
-        position: of the block's first drafted token, or of this token.
+        position: of the first.
+        drafted: each behind the other; none where it only asks.
+        seen: length of the decided sequence that the device knew when it drafted them: position of the first token that
+            was undecided to it.
+        asks: whether the target shall go on now, also one whose patience lasts for ever.
+    """
+
+    position: int
+    drafted: tuple[int, ...]
+    seen: int
+    asks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The verifier's answer to a block, or what one pass decided of the tokens that it generates.
+
+    Attributes:
+        position: of the first token that it decides.
         accepted: how many drafted tokens stand.
-        token: the token that replaces the first that does not stand, or that the verifier made; else None.
-        betas: rejection probability of each drafted token up to the first rejected one.
+        token: the token behind them: it replaces the first that does not stand, or the verifier made it; else None.
+        betas: rejection probability of each drafted token up to the first rejected one; none where the rule is KEYED.
         target_seconds: the target's forward pass.
         verify_seconds: everything else the verifier did: decoding, sampling, judging.
+        judged: drafted tokens that the pass read.
     """
 
     position: int
@@ -183,3 +210,4 @@ class Verdict:
     betas: tuple[float, ...] = ()
     target_seconds: float = 0.0
     verify_seconds: float = 0.0
+    judged: int = 0

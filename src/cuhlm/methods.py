@@ -45,6 +45,7 @@ class Method:
         gate: when to ask.
         truncation: how much of x to send.
         verification: how the verifier decides what it is asked; None where it never is.
+        streams: whether drafts stream ahead of the verdicts (design 2.10); else the device waits for each.
         summary: one line for people.
     """
 
@@ -54,6 +55,7 @@ class Method:
     truncation: TruncationRule
     verification: Verification | None
     summary: str
+    streams: bool = False
 
     @property
     def is_gated(self) -> bool:
@@ -61,11 +63,13 @@ class Method:
         return self.gate in (GateRule.UNCERTAIN, GateRule.RANDOM)
 
 
-_SPECULATIVE, _TARGET = Verification.SPECULATIVE, Verification.TARGET
+_SPECULATIVE, _KEYED, _TARGET = Verification.SPECULATIVE, Verification.KEYED, Verification.TARGET
 # fmt: off
 _ROWS = (
     Method("local", True, GateRule.NEVER, TruncationRule.NONE, None, "the draft model alone; nothing is sent"),
     Method("remote", False, GateRule.ALWAYS, TruncationRule.NONE, _TARGET, "the target alone; its tokens stream down"),
+    Method("lossless", True, GateRule.ALWAYS, TruncationRule.NONE, _KEYED,
+           "the target's text exactly; drafts stream ahead, and it never waits for them", streams=True),
     Method("hlm", True, GateRule.ALWAYS, TruncationRule.FULL, _SPECULATIVE,
            "every token verified against the whole distribution"),
     Method("rand-hlm", True, GateRule.RANDOM, TruncationRule.FULL, _SPECULATIVE,

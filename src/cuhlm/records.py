@@ -66,6 +66,7 @@ class TokenRecord:
         beta: rejection probability of the draft token; None where nobody judged it.
         draft_passes: forward passes of the draft model.
         target_passes: forward passes of the target model.
+        target_rows: positions that they judged, 0 where that is not known.
         transmitted: whether the device sent a block for this token.
         stages: seconds per stage.
     """
@@ -82,6 +83,7 @@ class TokenRecord:
     beta: float | None = None
     draft_passes: int = 0
     target_passes: int = 0
+    target_rows: int = 0
     transmitted: bool = False
     stages: Stages = Stages()
 

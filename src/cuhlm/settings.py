@@ -33,6 +33,8 @@ class Settings:
         rejection: model of β that the online truncation uses.
         draft_from: which law a sent draft is drawn from.
         b_prob: bits per probability sent.
+        patience_seconds: how long the target waits for drafts that stream ahead before it makes a token alone; infinite
+            waits to be asked (design 2.10).
     """
 
     method: Method
@@ -44,6 +46,7 @@ class Settings:
     rejection: RejectionModel | None = None
     draft_from: DraftFrom = DraftFrom.X
     b_prob: int = 8
+    patience_seconds: float = 0.0
 
 
 def settings_for(

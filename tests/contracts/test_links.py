@@ -18,7 +18,7 @@ from cuhlm.link.base import Link, LinkSession, Traffic
 from cuhlm.link.grpc import GrpcLink
 from cuhlm.link.in_process import InProcessLink
 from cuhlm.link.simulated import SimulatedLink
-from cuhlm.messages import Block, ModelCard, Opening, Verdict
+from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict
 from cuhlm.testing import LINK_CHECKS, LinkCheck, ToyEngine, check_link, link_target
 from cuhlm.testing.check_link import MIN_SESSIONS
 from cuhlm.verifier.host import Verifier
@@ -87,6 +87,12 @@ class _WrongSession:
 
     def send(self, block: Block) -> None:
         self.inner.send(block)
+
+    def offer(self, chunk: Chunk) -> None:
+        self.inner.offer(chunk)
+
+    def wake(self) -> None:
+        self.inner.wake()
 
     def receive(self, timeout_seconds: float | None) -> Verdict | None:
         return self.inner.receive(timeout_seconds)
@@ -176,6 +182,35 @@ class _CallsARefusalALostLink(_Wrong):
         return Session(self.inner.open(opening))
 
 
+class _TrustsDrafts(_Wrong):
+    """Says that one more draft stands than does."""
+
+    def open(self, opening: Opening) -> LinkSession:
+        class Session(_WrongSession):
+            def receive(self, timeout_seconds: float | None) -> Verdict | None:
+                verdict = super().receive(timeout_seconds)
+                if verdict is None or verdict.accepted >= verdict.judged or verdict.betas:
+                    return verdict
+                return replace(verdict, accepted=verdict.accepted + 1)
+
+        return Session(self.inner.open(opening))
+
+
+class _NeverWakes(_Wrong):
+    def open(self, opening: Opening) -> LinkSession:
+        class Session(_WrongSession):
+            def wake(self) -> None:
+                self.woken = True
+
+            def receive(self, timeout_seconds: float | None) -> Verdict | None:
+                if getattr(self, "woken", False):
+                    self.woken = False
+                    return Verdict(0, 0, 0)
+                return super().receive(timeout_seconds)
+
+        return Session(self.inner.open(opening))
+
+
 BROKEN = {
     _ForgetsTheSeed: "the token at position 3",
     _ForgetsTheTemperature: "β is max",
@@ -184,6 +219,8 @@ BROKEN = {
     _WaitsWhereItShouldLook: "to look for a verdict does not wait",
     _LosesSyncs: "the verdict for position 6",
     _LosesPartOfAStream: "a block gets a verdict",
+    _TrustsDrafts: "the drafts that stand are those that equal the target's",
+    _NeverWakes: "wake lets a receive return None",
     _AcceptsEverything: "some of the drafts stand and some fall",
 }
 

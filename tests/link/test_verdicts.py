@@ -18,15 +18,18 @@ from cuhlm.wire.convert import verdict_to_wire
 
 DRAFTED = Block(5, (), (3,), (Payload(b"", 1),))
 ALONE = Block(5, (), generate=3)
-ACCEPTS = Verdict(5, 1, None, (0.25,), 0.01, 0.001)
+BLOCK = Block(5, (), (3, 4), (Payload(b"", 1),) * 2, generate=1)
+ACCEPTS = Verdict(5, 1, None, (0.25,), 0.01, 0.001, judged=1)
 
 
 @pytest.mark.parametrize(
     ("verdict", "asked", "streamed"),
     [
         (ACCEPTS, DRAFTED, 0),
-        (Verdict(5, 1, None), DRAFTED, 0),
-        (Verdict(5, 0, 7, (1.0,)), DRAFTED, 0),
+        (Verdict(5, 1, None, judged=1), DRAFTED, 0),
+        (Verdict(5, 0, 7, (1.0,), judged=1), DRAFTED, 0),
+        (Verdict(5, 2, 7, judged=2), BLOCK, 0),
+        (Verdict(5, 1, 7, judged=2), BLOCK, 0),
         (Verdict(5, 0, 0), ALONE, 0),
         (Verdict(7, 0, 11), ALONE, 2),
     ],
@@ -38,11 +41,15 @@ def test_a_verdict_that_answers_the_block_is_taken(verdict: Verdict, asked: Bloc
 @pytest.mark.parametrize(
     ("verdict", "asked", "streamed"),
     [
-        (Verdict(4, 1, None), DRAFTED, 0),  # another position
-        (Verdict(5, 2, None), DRAFTED, 0),  # more accepted than drafted
-        (Verdict(5, 0, None), DRAFTED, 0),  # a rejection without a token in its place
-        (Verdict(5, 1, 7), DRAFTED, 0),  # a token too many
-        (Verdict(5, 0, 12), DRAFTED, 0),  # outside the vocabulary
+        (replace(ACCEPTS, position=4), DRAFTED, 0),  # another position
+        (Verdict(5, 2, None, judged=2), DRAFTED, 0),  # more accepted than drafted
+        (Verdict(5, 1, None, judged=0), DRAFTED, 0),  # more accepted than judged
+        (Verdict(5, 1, None, judged=2), DRAFTED, 0),  # more judged than drafted
+        (Verdict(5, 0, None, judged=1), DRAFTED, 0),  # a rejection without a token in its place
+        (Verdict(5, 1, 7, judged=1), DRAFTED, 0),  # a token too many
+        (Verdict(5, 0, 12, judged=1), DRAFTED, 0),  # outside the vocabulary
+        (Verdict(5, 2, None, judged=2), BLOCK, 0),  # no bonus token
+        (Verdict(5, 1, 7, judged=1), ALONE, 0),  # drafts where none were streamed ahead
         (Verdict(5, 0, None), ALONE, 0),  # no token
         (Verdict(8, 0, 7), ALONE, 3),  # one more than was asked for
         (Verdict(5, 0, 7), ALONE, 1),  # a token twice
@@ -59,6 +66,28 @@ def test_a_verdict_that_does_not_is_refused(verdict: Verdict, asked: Block, stre
         checked_verdict(verdict, asked, streamed, vocab_size=12)
 
 
+@pytest.mark.parametrize(
+    ("verdict", "streamed", "offered"),
+    [(Verdict(5, 2, 7, judged=2), 0, 2), (Verdict(5, 0, 7, judged=9), 0, 9), (Verdict(6, 1, 7, judged=3), 1, 3)],
+)
+def test_drafts_that_were_streamed_ahead_may_stand(verdict: Verdict, streamed: int, offered: int) -> None:
+    assert checked_verdict(verdict, ALONE, streamed, 12, offered) is verdict
+
+
+@pytest.mark.parametrize(
+    ("verdict", "streamed", "offered"),
+    [
+        (Verdict(5, 2, 7, judged=2), 0, 1),  # more judged than were sent
+        (Verdict(5, 3, 7, judged=3), 0, 5),  # more tokens than were asked for
+        (Verdict(6, 2, 7, judged=2), 1, 5),
+        (Verdict(5, 1, None, judged=1), 0, 5),  # no token of the target's
+    ],
+)
+def test_no_others_may(verdict: Verdict, streamed: int, offered: int) -> None:
+    with pytest.raises(ProtocolError, match="expected a verdict on it"):
+        checked_verdict(verdict, ALONE, streamed, 12, offered)
+
+
 def _reply(verdict: Verdict) -> bytes:
     return pb.Reply(verdict=verdict_to_wire(verdict)).SerializeToString()
 
@@ -71,7 +100,11 @@ def _reply(verdict: Verdict) -> bytes:
         ("hlm", [_reply(Verdict(3, 0, VOCAB))], []),
         ("hlm", [_reply(Verdict(4, 1, None))], []),
         ("hlm", [OPENED], []),
-        ("hlm", [_reply(Verdict(3, 0, 7)), _reply(Verdict(3, 0, 8))], [7]),  # two verdicts on one block
+        (
+            "hlm",
+            [_reply(Verdict(3, 0, 7, judged=1)), _reply(Verdict(3, 0, 8, judged=1))],
+            [7],
+        ),  # two verdicts on one block
         ("remote", [_reply(Verdict(3, 0, 7)), _reply(Verdict(3, 0, 7))], [7]),
         ("remote", [_reply(Verdict(3, 0, 7)), _reply(Verdict(5, 0, 7))], [7]),
     ],

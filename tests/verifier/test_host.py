@@ -93,6 +93,8 @@ def test_drafts_are_refused_where_the_target_is_to_draw_alone() -> None:
     ):
         payload = FixedWidthCodec().encode(np.array([1]), np.array([0.5], np.float32), VOCAB)
         with pytest.raises(ProtocolError, match="to let the target draw alone"):
+            verdicts(session, Block(3, (), (1,)))
+        with pytest.raises(ProtocolError, match="1 payloads for 1 drafted tokens; expected 0"):
             verdicts(session, Block(3, (), (1,), (payload,)))
         assert len(verdicts(session, Block(3, (), generate=2))) == 2
 

@@ -10,14 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cuhlm.errors import ProtocolError
-from cuhlm.messages import Block, ModelCard, Opening, Payload, Sampling, Verdict, Verification
+from cuhlm.messages import Block, Chunk, ModelCard, Opening, Payload, Sampling, Verdict, Verification
 from cuhlm.testing.check_link import OPENING
 from cuhlm.wire import verifier_pb2 as pb
 from cuhlm.wire.convert import (
+    PROTOCOL,
     block_from_wire,
     block_to_wire,
     card_from_wire,
     card_to_wire,
+    chunk_from_wire,
+    chunk_to_wire,
     opening_from_wire,
     opening_to_wire,
     parsed,
@@ -60,11 +63,15 @@ OPENINGS = st.builds(
     verification=st.sampled_from(Verification),
     codec=TEXT,
     target_fingerprint=TEXT,
+    patience_seconds=st.floats(0),
 )
 PAYLOADS = st.builds(Payload, st.binary(max_size=40), UINT32)
 BLOCKS = st.builds(Block, UINT32, TOKENS, TOKENS, st.lists(PAYLOADS, max_size=4).map(tuple), UINT32)
 VERDICTS = st.builds(
-    Verdict, UINT32, UINT32, st.none() | UINT32, st.lists(FLOAT32, max_size=6).map(tuple), FLOAT32, FLOAT32
+    Verdict, UINT32, UINT32, st.none() | UINT32, st.lists(FLOAT32, max_size=6).map(tuple), FLOAT32, FLOAT32, UINT32
+)
+CHUNKS = UINT32.flatmap(
+    lambda position: st.builds(Chunk, st.just(position), TOKENS, st.integers(0, position), st.booleans())
 )
 
 
@@ -93,6 +100,26 @@ def test_a_verdict_crosses_whole_its_numbers_as_float32(verdict: Verdict) -> Non
     assert verdict_from_wire(sent(verdict_to_wire(verdict))) == verdict
 
 
+@given(CHUNKS)
+def test_a_chunk_crosses_whole(chunk: Chunk) -> None:
+    assert chunk_from_wire(sent(chunk_to_wire(chunk))) == chunk
+
+
+def test_a_chunk_is_small() -> None:
+    """At most 2 bytes a draft, beside what a chunk costs however long it is (ids below 2^14)."""
+    one, ten = (
+        len(pb.Request(chunk=chunk_to_wire(Chunk(1500, (9999,) * drafts, 1480))).SerializeToString())
+        for drafts in (1, 10)
+    )
+    assert one <= 14
+    assert ten - one == 2 * 9
+
+
+def test_more_undecided_than_there_is_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="ahead of 6 undecided tokens; expected at most"):
+        chunk_from_wire(pb.Chunk(position=5, undecided=6))
+
+
 def test_a_verdict_on_token_0_is_not_a_verdict_without_a_token() -> None:
     tokens = [verdict_from_wire(sent(verdict_to_wire(Verdict(5, 0, token)))).token for token in (0, None)]
     assert tokens == [0, None]
@@ -104,7 +131,27 @@ def test_a_verdict_on_token_0_is_not_a_verdict_without_a_token() -> None:
 )
 def test_every_field_of_a_value_is_on_the_wire(value: type, message: type[Message]) -> None:
     """A field that one of the two lacks would get lost or be its default for ever."""
-    assert {field.name for field in fields(value)} == set(message.DESCRIPTOR.fields_by_name)
+    assert {field.name for field in fields(value)} == set(message.DESCRIPTOR.fields_by_name) - {"protocol"}
+
+
+@pytest.mark.parametrize("version", [0, 1, PROTOCOL + 1])
+def test_another_version_of_the_protocol_is_refused_by_both_sides(version: int) -> None:
+    opening = opening_to_wire(OPENING)
+    assert opening.protocol == PROTOCOL
+    opening.protocol = version
+    with pytest.raises(ProtocolError, match=f"the device has version {max(1, version)} of the protocol; expected 2"):
+        opening_from_wire(sent(opening))
+    card = pb.ModelCard(vocab_size=9, context_length=9, protocol=version)
+    with pytest.raises(ProtocolError, match=f"the verifier has version {max(1, version)} of the protocol; expected 2"):
+        card_from_wire(sent(card))
+
+
+@pytest.mark.parametrize("patience", [-1.0, math.nan, -math.inf])
+def test_a_patience_that_is_none_is_refused_where_it_arrives(patience: float) -> None:
+    opening = opening_to_wire(OPENING)
+    opening.patience_seconds = patience
+    with pytest.raises(ProtocolError, match="a patience of"):
+        opening_from_wire(sent(opening))
 
 
 @pytest.mark.parametrize(
@@ -146,21 +193,23 @@ def test_sampling_out_of_range_is_refused_where_it_arrives(field: str, value: fl
         opening_from_wire(sent(opening))
 
 
-@pytest.mark.parametrize("rule", [0, 3, 2**31 - 1, -1])
+@pytest.mark.parametrize("rule", [0, 4, 2**31 - 1, -1])
 def test_a_rule_that_this_version_does_not_know_is_refused_by_its_number(rule: int) -> None:
     opening = opening_to_wire(OPENING)
     opening.verification = rule  # type: ignore[assignment]
-    with pytest.raises(ProtocolError, match=f"verification by rule {rule}; this verifier knows speculative, target"):
+    with pytest.raises(
+        ProtocolError, match=f"verification by rule {rule}; this verifier knows speculative, keyed, target"
+    ):
         opening_from_wire(sent(opening))
 
 
 @pytest.mark.parametrize(
     "card",
     [
-        pb.ModelCard(),
-        pb.ModelCard(vocab_size=0, context_length=9),
-        pb.ModelCard(vocab_size=9, context_length=0),
-        pb.ModelCard(vocab_size=9, context_length=9, end_tokens=[8, 9]),
+        pb.ModelCard(protocol=PROTOCOL),
+        pb.ModelCard(protocol=PROTOCOL, vocab_size=0, context_length=9),
+        pb.ModelCard(protocol=PROTOCOL, vocab_size=9, context_length=0),
+        pb.ModelCard(protocol=PROTOCOL, vocab_size=9, context_length=9, end_tokens=[8, 9]),
     ],
 )
 def test_a_card_of_no_model_is_refused(card: pb.ModelCard) -> None:
@@ -172,8 +221,10 @@ def test_what_is_missing_has_protobufs_default_and_an_opening_without_sampling_o
     assert block_from_wire(parsed(pb.Block, b"")) == Block(0, ())
     assert verdict_from_wire(parsed(pb.Verdict, b"")) == Verdict(0, 0, None)
     with pytest.raises(ProtocolError, match="top_p is 0"):
-        opening_from_wire(pb.Open(verification=pb.SPECULATIVE))
+        opening_from_wire(pb.Open(protocol=PROTOCOL, verification=pb.SPECULATIVE))
     with pytest.raises(ProtocolError, match="verification by rule 0"):
+        opening_from_wire(pb.Open(protocol=PROTOCOL))
+    with pytest.raises(ProtocolError, match="version 1 of the protocol"):
         opening_from_wire(parsed(pb.Open, b""))
 
 

@@ -1,26 +1,29 @@
 """The device: a draft model, a way to a verifier, and a method to generate with."""
 
+import math
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cuhlm.channel.clock import VirtualClock
 from cuhlm.channel.compute import ComputeTable
 from cuhlm.codec.find import codec_of
+from cuhlm.device.ahead import Ahead
 from cuhlm.device.drafting import Drafting
-from cuhlm.device.drivers import Worker, drive, drive_async, drive_simulated
+from cuhlm.device.drivers import Listener, Worker, drive, drive_async, drive_simulated, not_heard
 from cuhlm.device.ending import Ending, Limits
 from cuhlm.device.gate import make_gate
 from cuhlm.device.loop import Loop, decode, delegate
 from cuhlm.device.offering import Offering
 from cuhlm.device.pairing import shared_vocabulary
 from cuhlm.device.steps import Emit, Finish, Reason
+from cuhlm.device.streaming import stream
 from cuhlm.engines.base import Engine
 from cuhlm.engines.batching import Batcher
 from cuhlm.errors import ConfigurationError, ContextOverflow, CuhlmError
 from cuhlm.link.base import Link, LinkSession
-from cuhlm.messages import ModelCard, Opening, Sampling
+from cuhlm.messages import ModelCard, Opening, Sampling, Verification
 from cuhlm.methods import GateRule, Method
 from cuhlm.records import TokenRecord
 from cuhlm.settings import Settings
@@ -96,8 +99,15 @@ class Device:
         if method.gate is not GateRule.NEVER and self._link is None:
             raise ConfigurationError(f"the method {method.name} needs a verifier; give --verifier or --target")
 
-    def generate(self, settings: Settings, request: Request) -> Generator[Emit, None, Finish]:
+    def generate(
+        self, settings: Settings, request: Request, listener: Listener = not_heard
+    ) -> Generator[Emit, None, Finish]:
         """Generate with `settings`, blocking; yields tokens as they are decided.
+
+        Args:
+            settings: a method with its numbers.
+            request: what to answer, and how.
+            listener: is told of drafts that are not decided yet, where the method streams them ahead.
 
         Raises:
             ConfigurationError: the method needs a verifier and there is none.
@@ -108,23 +118,40 @@ class Device:
         with self._prepared(settings, request) as prepared:
             if prepared.session is not None:
                 prepared.session.ready()
-            return (yield from drive(prepared.loop, prepared.session))
+            return (yield from drive(prepared.loop, prepared.session, listener))
 
-    async def generate_async(self, settings: Settings, request: Request) -> AsyncGenerator[Emit | Finish, None]:
-        """As `generate`, without blocking the event loop; the last item is the `Finish`."""
+    async def generate_async(
+        self, settings: Settings, request: Request, listener: Listener = not_heard
+    ) -> AsyncGenerator[Emit | Finish, None]:
+        """As `generate`, without blocking the event loop; the last item is the `Finish`.
+
+        The listener is called in the generation's own thread.
+        """
         # The stack closes what was prepared, also where the caller was cancelled meanwhile.
         with Worker() as worker, ExitStack() as stack:
             prepared = await worker.run(stack.enter_context, self._prepared(settings, request))
             if prepared.session is not None:
                 await worker.run(prepared.session.ready, give_up=prepared.close)
-            async for item in drive_async(prepared.loop, prepared.session, worker, give_up=prepared.close):
+            driven = drive_async(prepared.loop, prepared.session, worker, give_up=prepared.close, listener=listener)
+            async for item in driven:
                 yield item
+
+    def generate_path(self, settings: Settings, request: Request) -> Generator[Emit, None, Finish]:
+        """As `generate`, but a method that streams drafts ahead asks for each token alone.
+
+        Its text is the same, and its trace has the draft on the target's own history at every position: what it costs
+        on any channel follows from that (`cuhlm.measuring.timeline`).
+        """
+        return self.generate(_asking_one_by_one(settings), request)
 
     def generate_simulated(
         self, settings: Settings, request: Request, *, clock: VirtualClock, compute: ComputeTable
     ) -> Generator[Emit, None, Finish]:
-        """As `generate`, on the virtual clock that the device's `SimulatedLink` runs on."""
-        with self._prepared(settings, request) as prepared:
+        """As `generate`, on the virtual clock that the device's `SimulatedLink` runs on.
+
+        A method that streams drafts ahead asks for each token alone, as in `generate_path`.
+        """
+        with self._prepared(_asking_one_by_one(settings), request) as prepared:
             if prepared.session is not None:
                 prepared.session.ready()
             return (yield from drive_simulated(prepared.loop, prepared.session, clock, compute))
@@ -137,7 +164,7 @@ class Device:
         with ExitStack() as stack:
             drafting = session = None
             if settings.method.drafts:
-                drafting = Drafting(self.draft.open(), request.sampling, request.seed, self.vocab_size)
+                drafting = self._drafting(settings, request, ending)
                 stack.callback(drafting.close)
             if self._link is not None and settings.method.gate is not GateRule.NEVER:
                 session = self._link.open(self._opening(settings, request))
@@ -150,6 +177,21 @@ class Device:
                 raise
             loop.close()
 
+    def _drafting(self, settings: Settings, request: Request, ending: Ending) -> Drafting | Ahead:
+        if settings.method.streams:
+            return Ahead(
+                self.draft,
+                request.prompt,
+                request.sampling,
+                request.seed,
+                self.vocab_size,
+                end_tokens=ending.end_tokens,
+                room=ending.left,
+                asks=settings.patience_seconds == math.inf,
+            )
+        keyed = settings.method.verification is Verification.KEYED
+        return Drafting(self.draft.open(), request.sampling, request.seed, self.vocab_size, keyed=keyed)
+
     def _opening(self, settings: Settings, request: Request) -> Opening:
         assert settings.method.verification is not None, "a method that asks has a rule by which it is answered"
         return Opening(
@@ -160,11 +202,14 @@ class Device:
             verification=settings.method.verification,
             codec=codec_of(settings).name,
             target_fingerprint=self.target.fingerprint if self.target else "",
+            patience_seconds=settings.patience_seconds if settings.method.streams else 0.0,
         )
 
-    def _loop(self, settings: Settings, request: Request, drafting: Drafting | None, ending: Ending) -> Loop:
+    def _loop(self, settings: Settings, request: Request, drafting: Drafting | Ahead | None, ending: Ending) -> Loop:
         if drafting is None:
             return delegate(request.prompt, ending)
+        if isinstance(drafting, Ahead):
+            return stream(drafting, ending, self.draft.tokenizer.piece, clock=time.perf_counter)
         return decode(
             request.prompt,
             drafting,
@@ -193,6 +238,10 @@ class Device:
         return drafts + asked
 
 
+def _asking_one_by_one(settings: Settings) -> Settings:
+    return replace(settings, method=replace(settings.method, streams=False))
+
+
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     """The parts of one generation.
@@ -205,7 +254,7 @@ class _Prepared:
 
     loop: Loop
     session: LinkSession | None
-    drafting: Drafting | None
+    drafting: Drafting | Ahead | None
 
     def close(self) -> None:
         """End what any thread waits for in it; closing twice is allowed."""

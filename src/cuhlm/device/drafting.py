@@ -7,6 +7,7 @@ from cuhlm.device.stopwatch import Stopwatch
 from cuhlm.engines.base import Sequence
 from cuhlm.messages import Array, Draft, Sampling
 from cuhlm.theory.distributions import LogitRow, law_of
+from cuhlm.theory.race import draw_keyed
 from cuhlm.theory.randomness import Purpose, uniform
 from cuhlm.theory.verification import draw
 
@@ -44,13 +45,17 @@ class Drafting:
         sampling: how x is made of the logits.
         seed: of the keyed randomness.
         vocab_size: tokens both models share.
+        keyed: whether the target draws by the same race (design 2.6); else drafts have randomness of their own.
     """
 
-    def __init__(self, sequence: Sequence, sampling: Sampling, seed: int, vocab_size: int) -> None:
+    def __init__(
+        self, sequence: Sequence, sampling: Sampling, seed: int, vocab_size: int, *, keyed: bool = False
+    ) -> None:
         self._sequence = sequence
         self._sampling = sampling
         self._seed = seed
         self._vocab_size = vocab_size
+        self._keyed = keyed
 
     def prefill(self, prompt: abc.Sequence[int]) -> None:
         """Read the prompt but its last token, which the first proposal's forward pass reads."""
@@ -63,7 +68,11 @@ class Drafting:
         watch.lap("draft")
         position = len(history)
         row = LogitRow.of(logits)
-        draft = draw(law_of(row, self._sampling), uniform(self._seed, position, Purpose.DRAFT))
+        law = law_of(row, self._sampling)
+        if self._keyed:
+            draft = draw_keyed(law, self._seed, position)
+        else:
+            draft = draw(law, uniform(self._seed, position, Purpose.DRAFT))
         watch.lap("sample")
         return Proposal(position, row, draft)
 

@@ -7,39 +7,53 @@ and clocks; the loop decides.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from cuhlm.channel.billing import device_seconds
 from cuhlm.channel.clock import VirtualClock
 from cuhlm.channel.compute import ComputeTable
 from cuhlm.device.loop import Loop
-from cuhlm.device.steps import Emit, Finish, Receive, Reply, Send, Step
+from cuhlm.device.steps import Drafted, Emit, Finish, Receive, Reply, Send, Step, Stream
 from cuhlm.link.base import LinkSession, Traffic
 
 T = TypeVar("T")
 
 
-def drive(loop: Loop, session: LinkSession | None) -> Generator[Emit, None, Finish]:
+Listener = Callable[[Drafted], None]
+"""Is told of drafts that are not decided yet, in the generation's own thread."""
+
+
+def not_heard(_drafted: Drafted) -> None:
+    """A listener who wants to know nothing."""
+
+
+def drive(loop: Loop, session: LinkSession | None, listener: Listener = not_heard) -> Generator[Emit, None, Finish]:
     """Run `loop` over `session`, blocking; yields tokens as they are decided.
 
     Args:
-        loop: of `cuhlm.device.loop`.
+        loop: of `cuhlm.device.loop` or `cuhlm.device.streaming`.
         session: None where the method never transmits.
+        listener: is told of drafts.
 
     Raises:
         LinkError: the verifier is lost; what was yielded before stands.
         ProtocolError: the verifier refused a block.
     """
-    exchange = _Exchange(loop, session, time.perf_counter)
+    exchange = _Exchange(loop, session, time.perf_counter, listener=listener)
     while isinstance(item := exchange.next(), Emit):
         yield item
     return item
 
 
 async def drive_async(
-    loop: Loop, session: LinkSession | None, worker: "Worker", *, give_up: Callable[[], None]
+    loop: Loop,
+    session: LinkSession | None,
+    worker: "Worker",
+    *,
+    give_up: Callable[[], None],
+    listener: Listener = not_heard,
 ) -> AsyncGenerator[Emit | Finish, None]:
     """Run `loop` over `session` without blocking the event loop; the last item is the `Finish`.
 
@@ -50,11 +64,12 @@ async def drive_async(
         session: None where the method never transmits.
         worker: of this generation.
         give_up: ends what the worker waits for, where the caller is cancelled.
+        listener: is told of drafts.
 
     Raises:
         LinkError, ProtocolError: as `drive`.
     """
-    exchange = _Exchange(loop, session, time.perf_counter)
+    exchange = _Exchange(loop, session, time.perf_counter, listener=listener)
     item: Emit | Finish | None = None
     while not isinstance(item, Finish):
         item = await worker.run(exchange.next, give_up=give_up)
@@ -96,11 +111,15 @@ class _Exchange:
         session: LinkSession | None,
         clock: Callable[[], float],
         spend: Callable[[Step], None] = lambda _: None,
+        *,
+        listener: Listener = not_heard,
     ) -> None:
         self._loop = loop
         self._session = session
         self._clock = clock
         self._spend = spend  # is told of every step before it is carried out
+        self._listener = listener
+        self._awaited: Future[Any] | None = None
         self._since = clock()
         self._traffic = session.traffic() if session else None
 
@@ -118,16 +137,25 @@ class _Exchange:
                 return step
             reply = self._carried_out(step)
 
-    def _carried_out(self, step: Send | Receive) -> Reply | None:
-        """The reply to a `Receive`; None to a `Send`."""
+    def _carried_out(self, step: Send | Stream | Receive | Drafted) -> Reply | None:
+        """The reply to a `Receive`; None to all else."""
         assert self._session is not None, "a method that transmits is driven over a session"
-        if isinstance(step, Send):
-            self._since = self._clock()
-            self._session.send(step.block)
-            return None
-        return self._receive(self._session, step)
+        match step:
+            case Send(block):
+                self._since = self._clock()
+                self._session.send(block)
+            case Stream(chunk):
+                self._session.offer(chunk)
+            case Drafted():
+                self._listener(step)
+            case Receive():
+                return self._receive(self._session, step)
+        return None
 
     def _receive(self, session: LinkSession, step: Receive) -> Reply | None:
+        if step.until is not None and step.until is not self._awaited:
+            self._awaited = step.until
+            step.until.add_done_callback(lambda _: session.wake())  # also where it is done already
         verdict = session.receive(None if step.wait else 0.0)
         if verdict is None:
             return None

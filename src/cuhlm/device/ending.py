@@ -51,6 +51,11 @@ class Ending:
             self.reason = self._full
 
     @property
+    def end_tokens(self) -> frozenset[int]:
+        """Tokens that end the turn."""
+        return self._end_tokens
+
+    @property
     def left(self) -> int:
         """Tokens that may still be generated."""
         return self._left

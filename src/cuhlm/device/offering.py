@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cuhlm.codec.base import Codec
 from cuhlm.device.drafting import Proposal
 from cuhlm.device.stopwatch import Stopwatch
-from cuhlm.messages import Array, Payload
+from cuhlm.messages import Array, Payload, Verification
 from cuhlm.methods import DraftFrom, TruncationRule
 from cuhlm.settings import Settings
 from cuhlm.theory.randomness import Purpose, uniform
@@ -51,7 +51,8 @@ class Offering:
     def offer(self, proposal: Proposal, u: float | None, watch: Stopwatch) -> Offer:
         """What to send of `proposal`."""
         if self._settings.method.truncation is TruncationRule.NONE:
-            return Offer()
+            is_judged = self._settings.method.verification is Verification.KEYED
+            return Offer((proposal.token,)) if is_judged else Offer()
         indices, kept = self._truncated(proposal, u)
         watch.lap("truncate")
         payload = self._codec.encode(indices, kept, self._vocab_size)

@@ -3,10 +3,12 @@
 The loop does no I/O. It yields steps; a driver carries them out and resumes it with the result.
 """
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from cuhlm.messages import Block, Verdict
+from cuhlm.messages import Block, Chunk, Verdict
 from cuhlm.records import Stages, TokenRecord
 
 
@@ -20,10 +22,18 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """Hand `chunk` to the link: drafts streamed ahead, that nothing answers."""
+
+    chunk: Chunk
+
+
+@dataclass(frozen=True, slots=True)
 class Receive:
-    """Resume the loop with a `Reply`; with None where `wait` is false and no verdict has come."""
+    """Resume the loop with a `Reply`; with None where `wait` is false and no verdict has come, or `until` is done."""
 
     wait: bool = True
+    until: "Future[Any] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +44,22 @@ class Emit:
     text: str
 
 
-Step = Send | Receive | Emit
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """What is drafted behind the decided text, and not decided yet: it may be shown, as what it is.
+
+    Attributes:
+        position: of the first.
+        tokens: each behind the other; none where the last ones fell.
+        text: of them; may end within a character.
+    """
+
+    position: int
+    tokens: tuple[int, ...]
+    text: str
+
+
+Step = Send | Stream | Receive | Emit | Drafted
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from cuhlm.engines.base import Advance, Engine, Sequence, Tokenizer
 from cuhlm.engines.flows import Flow
 from cuhlm.engines.model_thread import BatchedSequence, Call, ModelThread, advanced
 from cuhlm.messages import Array, ModelCard
+from cuhlm.theory.pacing import PassTime
 
 T = TypeVar("T")
 
@@ -59,6 +60,11 @@ class Batcher:
     def passes(self) -> int:
         """Forward passes that its thread has made: that they grow shows that it is at work."""
         return self._owner.passes
+
+    @property
+    def pass_time(self) -> PassTime:
+        """What its passes have cost of late."""
+        return self._owner.times.estimate
 
     def open(self) -> BatchedSequence:
         """A new, empty sequence.

@@ -1,10 +1,12 @@
 """Work that needs a model: a flow asks for forward passes and thinks in between, and reads long texts in pieces.
 
-A flow is a generator that yields an `Advance`, is sent the `Rows` that came of it, and returns a result. It does not
-run itself: `cuhlm.engines.model_thread` runs many side by side.
+A flow is a generator that yields an `Advance`, is sent the `Rows` that came of it, and returns a result. It may also
+yield a `Wait`, and is resumed with None. It does not run itself: `cuhlm.engines.model_thread` runs many side by side.
 """
 
-from collections.abc import Generator
+import math
+import time
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,7 +39,24 @@ class Rows:
     seconds: float
 
 
-Flow = Generator[Advance, Rows, T]
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A flow waits until `is_over()`, which is asked whenever something comes (`Batcher.call`) and between passes.
+
+    Attributes:
+        is_over: must not wait.
+        until: at the latest, by `time.monotonic`.
+    """
+
+    is_over: Callable[[], bool]
+    until: float = math.inf
+
+    def ends(self) -> bool:
+        """Whether it is over."""
+        return self.is_over() or time.monotonic() >= self.until
+
+
+Flow = Generator[Advance | Wait, Rows, T]
 
 
 @dataclass(slots=True, eq=False)
@@ -47,7 +66,8 @@ class UnderWay:
     Attributes:
         flow: whose turn it is.
         done: its result.
-        wanted: the `Advance` that it waits for; None once it has ended.
+        wanted: the `Advance` that it waits for; None while it waits for something else, and once it has ended.
+        waits: what else it waits for; None where it does not.
         begun_at: length of its sequence before that.
         read: tokens of it that have been read.
         seconds: that it took so far.
@@ -56,9 +76,15 @@ class UnderWay:
     flow: Flow[Any]
     done: "Future[Any]"
     wanted: Advance | None = None
+    waits: Wait | None = None
     begun_at: int = 0
     read: int = 0
     seconds: float = 0.0
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it wants nothing any more."""
+        return self.wanted is None and self.waits is None
 
     @property
     def is_long(self) -> bool:
@@ -89,23 +115,35 @@ class UnderWay:
             return
         try:
             wanted = self.flow.throw(rows) if isinstance(rows, BaseException) else self.flow.send(rows)  # type: ignore[arg-type]
-            begun_at = _checked(wanted)
+            begun_at = 0 if isinstance(wanted, Wait) else _checked(wanted)
         except StopIteration as end:
             self._end(result=end.value)
         except BaseException as error:  # whatever it is belongs to whoever waits for the flow
             self._end(error=error)
         else:
-            self.wanted, self.begun_at = wanted, begun_at
+            self.wanted, self.waits = (None, wanted) if isinstance(wanted, Wait) else (wanted, None)
+            self.begun_at = begun_at
             self.read, self.seconds = 0, 0.0
+
+    def look(self) -> None:
+        """Let the flow go on if what it waits for is over; what goes wrong in asking is the flow's."""
+        while self.waits is not None:
+            try:
+                if not self.waits.ends():
+                    return
+            except BaseException as error:
+                self.resume(error)
+            else:
+                self.resume(None)
 
     def leave(self) -> None:
         """End the flow where it is; what it says to that is nobody's concern any more."""
-        self.wanted = None
+        self.wanted = self.waits = None
         with suppress(BaseException):
             self.flow.close()
 
     def _end(self, *, result: Any = None, error: BaseException | None = None) -> None:
-        self.wanted = None
+        self.wanted = self.waits = None
         tell(self.done, result, error)
 
 

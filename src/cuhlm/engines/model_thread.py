@@ -1,5 +1,6 @@
 """The thread that owns a model: what has come, who takes part in the next forward pass, who thinks after it."""
 
+import math
 import queue
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 from cuhlm.engines.base import Advance, Engine, Sequence, check_keeps, check_sequence_open
 from cuhlm.engines.flows import SHORT, Flow, Rows, UnderWay, tell
+from cuhlm.engines.pass_times import PassTimes
 from cuhlm.errors import ModelClosed
 from cuhlm.messages import Array
 
@@ -108,10 +110,12 @@ class ModelThread:
 
     Attributes:
         passes: forward passes made.
+        times: what they cost, the thinking after each included.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.passes = 0
+        self.times = PassTimes()
         self._engine = engine
         self._inbox: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()  # None: the end
         self._busy = threading.Lock()  # held by whichever thread uses the engine
@@ -195,23 +199,35 @@ class ModelThread:
         goes_on = True
         try:
             while goes_on:
-                first = self._inbox.get()
+                arrived = self._wait()
                 with self._busy:
-                    goes_on = self._serve(first)
+                    goes_on = self._serve(arrived)
         finally:  # also after an error of ours: nobody is to wait for ever
             self._closed = True
             self._tell_the_rest()
 
-    def _serve(self, first: _Work | None) -> bool:
-        """Work until nothing is left to do; false where the end has come."""
-        goes_on = self._take([first])
-        while goes_on and self._flows:
-            self._pass(self._next_turn())
+    def _wait(self) -> list[_Work | None]:
+        """What has come; nothing where a flow has waited long enough."""
+        until = min((flow.waits.until for flow in self._flows if flow.waits is not None), default=math.inf)
+        try:
+            seconds = min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)
+            return [self._inbox.get(timeout=None if until == math.inf else seconds)]
+        except queue.Empty:
+            return []
+
+    def _serve(self, arrived: list[_Work | None]) -> bool:
+        """Work until nothing is left to do but to wait; false where the end has come."""
+        goes_on = self._take(arrived)
+        while goes_on and (turn := self._next_turn()):
+            started = time.perf_counter()
+            tokens = self._pass(turn)
+            if tokens:
+                self.times.note(tokens, time.perf_counter() - started)
             goes_on = self._take([])
         return goes_on
 
     def _take(self, arrived: list[_Work | None]) -> bool:
-        """Begin new flows, do calls, forget flows that have ended or were cancelled; false at the end."""
+        """Begin new flows, do calls, wake those who have waited, forget those who are done; false at the end."""
         while not self._inbox.empty():
             arrived.append(self._inbox.get())
         self._forget_cancelled()
@@ -221,7 +237,9 @@ class ModelThread:
             elif work is not None:
                 work.resume(None)
                 self._flows.append(work)
-        self._flows = [flow for flow in self._flows if flow.wanted is not None]
+        for flow in self._flows:
+            flow.look()
+        self._flows = [flow for flow in self._flows if not flow.has_ended]
         return None not in arrived
 
     def _tell_the_rest(self) -> None:
@@ -242,7 +260,7 @@ class ModelThread:
 
     def _next_turn(self) -> list[UnderWay]:
         """All that want little, and one of those that read a text; whoever had that turn goes to the end."""
-        turn = [flow for flow in self._flows if not flow.is_long]
+        turn = [flow for flow in self._flows if flow.wanted is not None and not flow.is_long]
         reader = next((flow for flow in self._flows if flow.is_long), None)
         if reader is not None:
             self._flows.remove(reader)
@@ -250,8 +268,11 @@ class ModelThread:
             turn.append(reader)
         return turn
 
-    def _pass(self, turn: list[UnderWay]) -> None:
-        """One forward pass for all; each alone where one of them does not fit, so that only that one fails."""
+    def _pass(self, turn: list[UnderWay]) -> int:
+        """One forward pass for all, and what they think after it; how many tokens it read.
+
+        Each alone, and 0, where one of them does not fit, so that only that one fails.
+        """
         started = time.perf_counter()
         try:
             pieces = [flow.piece() for flow in turn]
@@ -262,13 +283,15 @@ class ModelThread:
                     self._pass([flow])
             else:
                 self._fail(turn[0], error)
-            return
+            return 0
         self.passes += 1
-        per_token = (time.perf_counter() - started) / sum(len(piece.tokens) for piece in pieces)
+        tokens = sum(len(piece.tokens) for piece in pieces)
+        per_token = (time.perf_counter() - started) / tokens
         for flow, piece, own in zip(turn, pieces, logits, strict=True):
             rows = flow.has_read(piece, own, per_token * len(piece.tokens))
             if rows is not None:
                 flow.resume(rows)
+        return tokens
 
     def _fail(self, flow: UnderWay, error: BaseException) -> None:
         """Tell a flow that its pass failed; pieces that were read before are forgotten."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cuhlm.messages import Block, ModelCard, Opening, Verdict
+from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,19 @@ class LinkSession(Protocol):
         """
         ...
 
+    def offer(self, chunk: Chunk) -> None:
+        """Stream drafts ahead of the verdicts on a block that generates; does not wait, and nothing answers it.
+
+        Raises:
+            LinkError: the verifier is known to be lost.
+            ProtocolError: it refused something.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Let a `receive` that another thread waits in return None; if none does, perhaps the next one."""
+        ...
+
     def receive(self, timeout_seconds: float | None) -> Verdict | None:
         """The next verdict.
 
@@ -46,7 +59,7 @@ class LinkSession(Protocol):
             timeout_seconds: None waits until the link's own deadline; 0 only looks.
 
         Returns:
-            The verdict, or None where `timeout_seconds` passed first.
+            The verdict, or None where `timeout_seconds` passed first, or `wake` was called.
 
         Raises:
             LinkTimeout: the link's deadline passed.

@@ -27,11 +27,11 @@ from cuhlm.errors import (
 )
 from cuhlm.link.base import LinkSession, Traffic
 from cuhlm.link.socket_bytes import Connection, OwnConnection
-from cuhlm.messages import Block, ModelCard, Opening, Verdict
+from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict
 from cuhlm.wire import verifier_pb2 as pb
 from cuhlm.wire.addresses import host_and_port, is_loopback
 from cuhlm.wire.authorization import check_token, to_metadata
-from cuhlm.wire.convert import block_to_wire, card_from_wire, opening_to_wire, parsed, verdict_from_wire
+from cuhlm.wire.convert import block_to_wire, card_from_wire, chunk_to_wire, opening_to_wire, parsed, verdict_from_wire
 from cuhlm.wire.service import DESCRIBE, GENERATE, VOCABULARY
 
 _OPTIONS = (
@@ -140,6 +140,10 @@ class GrpcLink:
         self._connection.release()
 
 
+class _Woken:
+    """In the inbox: somebody called `wake`."""
+
+
 class GrpcSession:
     """One stream. A thread of its own receives, so that waiting has a deadline."""
 
@@ -156,13 +160,14 @@ class GrpcSession:
         self._address = address
         self._deadline_seconds = deadline_seconds
         self._outbox: queue.SimpleQueue[pb.Request | None] = queue.SimpleQueue()
-        self._inbox: queue.SimpleQueue[pb.Reply | None] = queue.SimpleQueue()  # None: the stream has ended
+        self._inbox: queue.SimpleQueue[pb.Reply | _Woken | None] = queue.SimpleQueue()  # None: the stream has ended
         self._ended: CuhlmError | None = None
         self._find_connection = find_connection
         self._connection: Connection | None = None
         self._before: Traffic | None = None
         self._asked = Block(0, ())
         self._streamed = 0
+        self._offered_to = 0
         self._vocab_size = opening.vocab_size
         call = channel.stream_stream(
             GENERATE, request_serializer=pb.Request.SerializeToString, response_deserializer=bytes
@@ -177,7 +182,8 @@ class GrpcSession:
     def ready(self) -> None:
         """Wait until the verifier has taken the session; its bytes are counted from then on."""
         try:
-            if self._next(None).WhichOneof("kind") != "opened":
+            reply = self._next(None)
+            if isinstance(reply, _Woken) or reply.WhichOneof("kind") != "opened":
                 raise ProtocolError(f"{self._address} answered an opening with something else; is it a cuhlm verifier?")
         except CuhlmError:
             self.close()  # or gRPC's sending thread would wait for ever
@@ -197,6 +203,17 @@ class GrpcSession:
         self._asked, self._streamed = block, 0
         self._outbox.put(pb.Request(block=block_to_wire(block)))
 
+    def offer(self, chunk: Chunk) -> None:
+        """Stream drafts ahead."""
+        if self._ended is not None:
+            raise self._ended
+        self._offered_to = chunk.position + len(chunk.drafted)
+        self._outbox.put(pb.Request(chunk=chunk_to_wire(chunk)))
+
+    def wake(self) -> None:
+        """End the wait of another thread."""
+        self._inbox.put(_Woken())
+
     def receive(self, timeout_seconds: float | None) -> Verdict | None:
         """The next verdict; see `LinkSession.receive`."""
         try:
@@ -205,8 +222,13 @@ class GrpcSession:
             if timeout_seconds is None:
                 raise
             return None
-        verdict = checked_verdict(verdict_from_wire(reply.verdict), self._asked, self._streamed, self._vocab_size)
-        self._streamed += self._asked.generate > 1
+        if isinstance(reply, _Woken):
+            return None
+        verdict = verdict_from_wire(reply.verdict)
+        offered = max(0, self._offered_to - verdict.position)
+        checked_verdict(verdict, self._asked, self._streamed, self._vocab_size, offered)
+        if self._asked.generate > 1:
+            self._streamed += verdict.accepted + 1
         return verdict
 
     def traffic(self) -> Traffic | None:
@@ -222,8 +244,8 @@ class GrpcSession:
         self._outbox.put(None)
         self._call.cancel()  # type: ignore[no-untyped-call]
 
-    def _next(self, timeout_seconds: float | None) -> pb.Reply:
-        """The next reply that says something.
+    def _next(self, timeout_seconds: float | None) -> "pb.Reply | _Woken":
+        """The next reply that says something, or that somebody called `wake`.
 
         Args:
             timeout_seconds: None waits until the verifier has been silent for the link's deadline.
@@ -231,10 +253,10 @@ class GrpcSession:
         ends_at = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         while True:
             reply = self._any_next(self._deadline_seconds if ends_at is None else max(0.0, ends_at - time.monotonic()))
-            if reply.WhichOneof("kind") != "working":
+            if isinstance(reply, _Woken) or reply.WhichOneof("kind") != "working":
                 return reply
 
-    def _any_next(self, timeout_seconds: float) -> pb.Reply:
+    def _any_next(self, timeout_seconds: float) -> "pb.Reply | _Woken":
         try:
             reply = self._inbox.get(timeout=timeout_seconds) if timeout_seconds > 0 else self._inbox.get_nowait()
         except queue.Empty:
@@ -281,24 +303,26 @@ def _checked_authority(path: Path) -> bytes:
         ) from error
 
 
-def checked_verdict(verdict: Verdict, asked: Block, streamed: int, vocab_size: int) -> Verdict:
+def checked_verdict(verdict: Verdict, asked: Block, streamed: int, vocab_size: int, offered: int = 0) -> Verdict:
     """Refuse a verdict that does not answer the block.
 
     Args:
         verdict: as the verifier sent it.
         asked: the block it answers.
-        streamed: tokens that have come of the several that `asked` lets the verifier make alone.
+        streamed: tokens that have come of the several that `asked` lets the verifier generate.
         vocab_size: tokens both models share.
+        offered: drafts that were streamed ahead from the verdict's position on.
 
     Raises:
         ProtocolError: the verifier does not keep to the protocol.
     """
-    replaced = verdict.token is not None
+    has_token = verdict.token is not None
+    drafted = offered if asked.generate > 1 else len(asked.drafted)
     fits = (
         verdict.position == asked.position + streamed
-        and streamed < max(1, asked.generate)
-        and 0 <= verdict.accepted <= len(asked.drafted)
-        and replaced == (verdict.accepted < len(asked.drafted) or not asked.drafted)
+        and streamed + verdict.accepted + has_token <= max(1, len(asked.drafted) + asked.generate)
+        and 0 <= verdict.accepted <= verdict.judged <= drafted
+        and has_token == (verdict.accepted < len(asked.drafted) or asked.generate > 0)
         and (verdict.token is None or 0 <= verdict.token < vocab_size)
         and len(verdict.betas) <= min(len(asked.drafted), verdict.accepted + 1)
         and all(0 <= beta <= 1 for beta in verdict.betas)  # a NaN ends here too

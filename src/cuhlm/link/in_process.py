@@ -11,7 +11,7 @@ from typing import Protocol
 
 from cuhlm.errors import LinkError
 from cuhlm.link.base import LinkSession, Traffic
-from cuhlm.messages import Block, ModelCard, Opening, Verdict
+from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict
 
 
 class AnsweringSession(Protocol):
@@ -19,6 +19,7 @@ class AnsweringSession(Protocol):
 
     def prefill(self) -> "Future[None]": ...  # noqa: D102
     def answer(self, block: Block, tell: Callable[[Verdict], None]) -> "Future[None]": ...  # noqa: D102
+    def offer(self, chunk: Chunk) -> None: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
 
 
@@ -53,8 +54,8 @@ class InProcessLink:
         """Nothing to give back."""
 
 
-_Inbox = queue.SimpleQueue["Verdict | Future[None]"]
-"""The verdicts of one answer, then its end."""
+_Inbox = queue.SimpleQueue["Verdict | Future[None] | None"]
+"""The verdicts of one answer, then its end; None wakes who waits."""
 
 
 class InProcessSession:
@@ -74,6 +75,14 @@ class InProcessSession:
         inbox: _Inbox = queue.SimpleQueue()
         self._inbox = inbox  # what an answer that was given up still says goes to the old one
         self._session.answer(block, inbox.put).add_done_callback(inbox.put)
+
+    def offer(self, chunk: Chunk) -> None:
+        """Stream drafts ahead."""
+        self._session.offer(chunk)
+
+    def wake(self) -> None:
+        """End the wait of another thread."""
+        self._inbox.put(None)
 
     def receive(self, timeout_seconds: float | None) -> Verdict | None:
         """The next verdict; None where there is none within the time, or the last block has no more."""

@@ -13,7 +13,7 @@ from cuhlm.channel.presets import Channel
 from cuhlm.codec.base import Codec
 from cuhlm.codec.find import find_codec
 from cuhlm.link.base import Link, LinkSession, Traffic
-from cuhlm.messages import Block, ModelCard, Opening, Verdict
+from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict
 
 
 class SimulatedLink:
@@ -67,7 +67,8 @@ class SimulatedSession:
         self._compute = compute
         self._clock = clock
         self._ready_at = 0.0
-        self._awaited = 0
+        self._awaited = 0  # tokens of a stream, else verdicts
+        self._streams = False
         self._arrived: tuple[float, Verdict] | None = None
 
     def ready(self) -> None:
@@ -79,7 +80,16 @@ class SimulatedSession:
         uplink = self._channel.rate.uplink_seconds(self._payload_bits(block), self._clock.now, block.position)
         self._ready_at = self._clock.now + uplink + self._channel.round_trip_seconds
         self._awaited = max(1, block.generate)
+        self._streams = block.generate > 1
         self._inner.send(block)
+
+    def offer(self, chunk: Chunk) -> None:
+        """Stream drafts ahead, in no time: what `lossless` costs is simulated from its traces (design 2.12)."""
+        self._inner.offer(chunk)
+
+    def wake(self) -> None:
+        """End the wait of another thread."""
+        self._inner.wake()
 
     def receive(self, timeout_seconds: float | None) -> Verdict | None:
         """The next verdict; waits in virtual time. With a timeout of 0, None while it has not arrived."""
@@ -88,7 +98,7 @@ class SimulatedSession:
             verdict = self._inner.receive(None if self._awaited else timeout_seconds)
             if verdict is None:
                 return None
-            self._awaited -= 1
+            self._awaited -= 1 + (verdict.accepted if self._streams else 0)
             self._ready_at += target_seconds(verdict.target_seconds, 1, self._compute)
             self._arrived = (self._ready_at, verdict)
         arrives_at, verdict = self._arrived

@@ -7,6 +7,7 @@ small enough to test a law with, and `link_target` the one that must be behind a
 from cuhlm.testing.check_codec import CODEC_CHECKS, CodecCheck, check_codec
 from cuhlm.testing.check_engine import ENGINE_CHECKS, EngineCheck, check_engine
 from cuhlm.testing.check_link import LINK_CHECKS, LinkCheck, check_link, link_target
+from cuhlm.testing.padded_engine import PaddedEngine
 from cuhlm.testing.toy_engine import ToyEngine
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "CodecCheck",
     "EngineCheck",
     "LinkCheck",
+    "PaddedEngine",
     "ToyEngine",
     "check_codec",
     "check_engine",

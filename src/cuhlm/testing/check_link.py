@@ -22,7 +22,7 @@ import numpy as np
 from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.errors import ProtocolError, VerifierBusy
 from cuhlm.link.base import Link, LinkSession
-from cuhlm.messages import Array, Block, Opening, Payload, Sampling, Verdict
+from cuhlm.messages import Array, Block, Chunk, Opening, Payload, Sampling, Verdict, Verification
 from cuhlm.testing.toy_engine import ToyEngine
 from cuhlm.theory.distributions import distribution
 from cuhlm.theory.race import race
@@ -35,6 +35,7 @@ MIN_SESSIONS = 2
 
 VOCAB_SIZE = 12
 OPENING = Opening(prompt=(1, 2, 3), sampling=Sampling(temperature=0.8), seed=11, vocab_size=VOCAB_SIZE)
+_KEYED = replace(OPENING, verification=Verification.KEYED)
 _NEXT = len(OPENING.prompt)
 
 _PATIENCE_SECONDS = 60.0
@@ -145,7 +146,7 @@ def check_refusal(link: Link) -> None:
         ("leaves a gap after the history", Block(_NEXT + 6, (), generate=1)),
         ("begins before its end", Block(_NEXT - 1, (), generate=1)),
         ("asks for nothing", Block(_NEXT, ())),
-        ("drafts and asks", Block(_NEXT, (), (1,), (payload,), generate=1)),
+        ("drafts and asks for more than one token", Block(_NEXT, (), (1,), (payload,), generate=2)),
         ("has no payload for a draft", Block(_NEXT, (), (1,))),
         ("has an unknown token", Block(_NEXT + 1, (VOCAB_SIZE,), generate=1)),
         ("has a malformed payload", Block(_NEXT, (), (1,), (replace(payload, data=payload.data[:-1]),))),
@@ -163,6 +164,45 @@ def check_look(link: Link) -> None:
         session.send(Block(_NEXT, (), generate=1))
         _received(session)
         _expect_nothing(session, "one block gets one verdict")
+
+
+def check_block(link: Link) -> None:
+    """Drafts that are judged by the shared seed stand where they are the target's; a bonus token is behind all."""
+    right = tuple(_target_tokens(4))
+    for drafted, stand in ((right[:3], 3), ((*right[:1], _other(right[1]), right[2]), 1), ((_other(right[0]),), 0)):
+        with _session(link, _KEYED) as session:
+            session.send(Block(_NEXT, (), drafted, generate=1))
+            verdict = _received(session)
+            _expect(verdict.accepted == stand, "the drafts that stand are those that equal the target's tokens")
+            _expect(verdict.token == right[stand], "the token behind them is the target's")
+
+
+def check_ahead(link: Link) -> None:
+    """Drafts that are streamed ahead, right or wrong, change no token; each is decided once, in order."""
+    count = 12
+    right = _target_tokens(count)
+    for drafted in (right, [*right[:2], _other(right[2]), *right[3:]], [_other(token) for token in right]):
+        with _session(link, _KEYED) as session:
+            session.send(Block(_NEXT, (), generate=count))
+            made: list[int] = []
+            for at in range(0, count, 3):
+                session.offer(Chunk(_NEXT + at, tuple(drafted[at : at + 3]), _NEXT))
+            while len(made) < count:
+                verdict = _received(session)
+                _expect(verdict.position == _NEXT + len(made), "verdicts come in order, without gap or repetition")
+                assert verdict.token is not None, "not so: a verdict on a stream has a token"
+                made += (*drafted[len(made) : len(made) + verdict.accepted], verdict.token)
+            _expect(made == right, "the tokens of a stream are the target's, whatever was streamed ahead")
+            _expect_nothing(session, "a stream is as long as it was asked for")
+
+
+def check_wake(link: Link) -> None:
+    """`wake` ends a wait, and loses nothing."""
+    with _session(link) as session:
+        session.wake()
+        _expect(session.receive(None) is None, "wake lets a receive return None")
+        session.send(Block(_NEXT, (), generate=1))
+        _expect_made(_received(session), _target_tokens(1)[0], _NEXT)
 
 
 def check_sessions(link: Link) -> None:
@@ -209,6 +249,9 @@ LINK_CHECKS: tuple[LinkCheck, ...] = (
     check_repeat,
     check_refusal,
     check_look,
+    check_block,
+    check_ahead,
+    check_wake,
     check_sessions,
     check_traffic,
     check_closed_session,
@@ -232,6 +275,10 @@ def _target_tokens(count: int, opening: Opening = OPENING) -> list[int]:
     for _ in range(count):
         history.append(_target_token(history, opening))
     return history[len(opening.prompt) :]
+
+
+def _other(token: int) -> int:
+    return (token + 1) % VOCAB_SIZE
 
 
 def _payload() -> Payload:

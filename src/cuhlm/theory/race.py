@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cuhlm.messages import Array, Draft
 from cuhlm.theory.randomness import Purpose, exponentials, exponentials_of_words, raw_words, some_words
 from cuhlm.theory.verification import Law
 
@@ -72,6 +73,11 @@ def race(law: Law, seed: int, position: int) -> Race:
     runners = np.flatnonzero(likely | (words >= np.uint64(bound)))
     runners = runners[possible[runners]]
     return _ranked(runners, exponentials_of_words(words[runners]) / law[runners])
+
+
+def draw_keyed(law: Array, seed: int, position: int) -> Draft:
+    """The winner of the race, with its law."""
+    return Draft(race(law, seed, position).token, law)
 
 
 def naive_race(law: Law, seed: int, position: int) -> Race:

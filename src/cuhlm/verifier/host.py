@@ -4,18 +4,24 @@ The gRPC server and the in-process link both use it. Neither waits in it: what a
 thread (`cuhlm.engines.batching`), and tells its verdicts as they are made.
 """
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from queue import SimpleQueue
 
 from cuhlm.engines.base import Advance, Engine
 from cuhlm.engines.batching import Batcher
-from cuhlm.engines.flows import Flow
+from cuhlm.engines.flows import Flow, Wait
 from cuhlm.errors import ModelBusy, ProtocolError, VerifierBusy
-from cuhlm.messages import Block, ModelCard, Opening, Verdict
+from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict, Verification
+from cuhlm.theory.pacing import Pace
 from cuhlm.verifier.admission import Admission
+from cuhlm.verifier.branch import Branch
 from cuhlm.verifier.session import Session
+
+_MOST_OFFERED = 256  # chunks that wait for a session's next pass
 
 MAX_BLOCK = 256
 """Drafted tokens one block may carry. Each costs a row of |V| logits; far above need, far below what would hurt."""
@@ -75,10 +81,11 @@ class Verifier:
             vocab_size=self.card.vocab_size,
             context_length=self.card.context_length,
             max_block=MAX_BLOCK,
+            end_tokens=self.card.end_tokens,
         )
         self._admission.enter()
         try:
-            return HostedSession(session, self._batcher, self._admission, self.card.end_tokens)
+            return HostedSession(session, opening, self._batcher, self._admission, self.card.end_tokens)
         except BaseException as error:
             self._admission.leave()
             if isinstance(error, ModelBusy):
@@ -94,11 +101,25 @@ class HostedSession:
     """A session with its place in the target model.
 
     It answers one block after another. The answers to the last one are stored, so that a block sent twice gets the
-    same ones even from an engine whose numerics are not batch-invariant.
+    same ones even from an engine whose numerics are not batch-invariant. While it generates, drafts may come at any
+    time: what is there when a pass begins takes part in it (design 2.10).
     """
 
-    def __init__(self, session: Session, batcher: Batcher, admission: Admission, end_tokens: frozenset[int]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        opening: Opening,
+        batcher: Batcher,
+        admission: Admission,
+        end_tokens: frozenset[int],
+    ) -> None:
         self._session = session
+        self._takes_drafts = opening.verification is Verification.KEYED
+        self._patience_seconds = opening.patience_seconds if self._takes_drafts else 0.0
+        self._pace = Pace()
+        self._branch = Branch(self._pace.agreement)
+        self._offered: SimpleQueue[Chunk] = SimpleQueue()  # filled by any thread, emptied by the model's
+        self._asked_on = False
         self._end_tokens = end_tokens
         self._batcher = batcher
         self._admission = admission
@@ -126,6 +147,28 @@ class HostedSession:
         """
         return self._run(self._answering(block, tell))
 
+    def offer(self, chunk: Chunk) -> None:
+        """Take drafts that were streamed ahead; any thread's, does not wait.
+
+        Raises:
+            ProtocolError: the session takes none, or not such.
+        """
+        if not self._takes_drafts:
+            raise ProtocolError("drafts are streamed ahead; expected none in a session that was opened without")
+        self._session.check_chunk(chunk)
+        is_generating = self._working is not None and not self._working.done()
+        if not is_generating or self._offered.qsize() >= _MOST_OFFERED:  # in vain, as what comes too late
+            return
+        self._offered.put(chunk)
+        if self._patience_seconds > 0:
+            self._batcher.call(_look_again)
+
+    def expect_no_more(self) -> None:
+        """Wait for no drafts from now on: the device has said all that it will; any thread's."""
+        if self._patience_seconds > 0:
+            self._patience_seconds = 0.0
+            self._batcher.call(_look_again)
+
     def close(self) -> None:
         """Give the place back, and whatever is being done up; closing twice is allowed."""
         if not self._closed:
@@ -150,17 +193,57 @@ class HostedSession:
 
     def _answering(self, block: Block, tell: Callable[[Verdict], None]) -> Flow[None]:
         answers = self._answers if block == self._asked else []
-        for ordinal in range(max(1, block.generate)):
+        if not answers:
+            self._session.check(block)
+        made, ordinal = 0, 0
+        while made < max(1, block.generate):
             if ordinal < len(answers):
                 verdict = replace(answers[ordinal], target_seconds=0.0, verify_seconds=0.0)  # it costs nothing again
+            elif block.generate <= 1:
+                verdict = yield from self._judging(block)
             else:
-                asked = block if ordinal == 0 else Block(self._session.length, (), generate=1)
-                verdict = yield from self._judging(asked)
+                verdict = yield from self._deciding(block.sync if ordinal == 0 else (), block.generate - made)
+            if ordinal == len(answers):
                 answers.append(verdict)
                 self._asked, self._answers = block, answers
             tell(verdict)
             if verdict.token in self._end_tokens:
                 return
+            made += verdict.accepted + 1
+            ordinal += 1
+
+    def _deciding(self, sync: tuple[int, ...], left: int) -> Flow[Verdict]:
+        """One pass of a session that generates, over the live drafts that are worth it; at most `left` tokens."""
+        yield from self._waiting()
+        self._take_offered()
+        time_ = self._batcher.pass_time
+        position = self._session.length + len(sync)
+        drafts = 0 if sync else self._pace.drafts(min(len(self._branch.drafts), left - 1), time_)
+        verdict = yield from self._judging(Block(position, sync, tuple(self._branch.drafts[:drafts]), generate=1))
+        self._pace.note(drafts, verdict.accepted + 1, time_)
+        return verdict
+
+    def _waiting(self) -> Flow[None]:
+        """Wait for drafts as long as there is patience; one that lasts for ever ends with the device's asking."""
+        if self._patience_seconds == math.inf:
+            yield Wait(self._is_asked)
+            self._asked_on = False
+        elif self._patience_seconds > 0:
+            yield Wait(self._has_drafts, time.monotonic() + self._patience_seconds)
+
+    def _is_asked(self) -> bool:
+        self._take_offered()
+        return self._asked_on or self._patience_seconds == 0
+
+    def _has_drafts(self) -> bool:
+        self._take_offered()
+        return bool(self._branch.drafts) or self._patience_seconds == 0
+
+    def _take_offered(self) -> None:
+        while not self._offered.empty():
+            chunk = self._offered.get()
+            is_live = self._branch.take(chunk, self._session.history)
+            self._asked_on |= chunk.asks and is_live
 
     def _judging(self, block: Block) -> Flow[Verdict]:
         started = time.perf_counter()
@@ -169,6 +252,12 @@ class HostedSession:
         planned = time.perf_counter()
         rows = yield Advance(self._sequence, work.tokens, work.rows)
         judging = time.perf_counter()
+        begins = self._session.length
         verdict = self._session.judge(block, rows.logits)
+        self._branch.decide(self._session.history[begins:], begins)
         verify_seconds = (planned - started) + (time.perf_counter() - judging)
         return replace(verdict, target_seconds=rows.seconds, verify_seconds=verify_seconds)
+
+
+def _look_again() -> None:
+    """Lets the model's thread ask those who wait whether they still do."""

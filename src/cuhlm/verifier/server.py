@@ -9,8 +9,9 @@ import asyncio
 import logging
 import secrets
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -34,7 +35,14 @@ from cuhlm.verifier.host import HostedSession, Verifier
 from cuhlm.wire import verifier_pb2 as pb
 from cuhlm.wire.addresses import host_and_port, is_loopback
 from cuhlm.wire.authorization import token_of
-from cuhlm.wire.convert import block_from_wire, card_to_wire, opening_from_wire, parsed, verdict_to_wire
+from cuhlm.wire.convert import (
+    block_from_wire,
+    card_to_wire,
+    chunk_from_wire,
+    opening_from_wire,
+    parsed,
+    verdict_to_wire,
+)
 from cuhlm.wire.service import SERVICE
 
 _STATUS: dict[type[CuhlmError], grpc.StatusCode] = {
@@ -173,14 +181,15 @@ class Server:
         self._streams.add(stream)
         try:
             self._verifier.authenticate(token_of(context.invocation_metadata() or ()))
-            if (first := await self._next(requests, "open")) is None:
+            async with self._patience():
+                first = await self._next(requests, ("open",))
+            if first is None:
                 return
             opening = opening_from_wire(first.open)
             session = await self._open(opening)
             await context.write(pb.Reply(opened=pb.Opened()))
             await self._prefill(session, context)
-            while (request := await self._next(requests, "block")) is not None:
-                await self._answer(session, block_from_wire(request.block), context)
+            await self._converse(session, requests, context)
         except asyncio.CancelledError:
             if not self._stopping:  # the device left
                 raise
@@ -194,28 +203,73 @@ class Server:
             if session is not None:
                 session.close()
 
-    async def _next(self, requests: AsyncIterator[bytes], kind: str) -> pb.Request | None:
-        """The device's next message; None where it has ended the stream.
+    async def _converse(self, session: HostedSession, requests: AsyncIterator[bytes], context: Context) -> None:
+        """Answer blocks one after another, and hand on the drafts that come meanwhile, until the device ends.
+
+        A device that is answered may be silent; one that is not loses its place after a while.
+        """
+        answering: asyncio.Task[None] | None = None
+        reading = asyncio.create_task(self._next(requests, ("block", "chunk")))
+        try:
+            while True:
+                if answering is not None:
+                    await asyncio.wait((reading, answering), return_when=asyncio.FIRST_COMPLETED)
+                    if answering.done():
+                        await answering  # its error
+                        answering = None
+                else:
+                    async with self._patience():
+                        await asyncio.wait((reading,))
+                if not reading.done():
+                    continue
+                if (request := await reading) is None:
+                    break
+                if request.WhichOneof("kind") == "chunk":
+                    session.offer(chunk_from_wire(request.chunk))
+                else:
+                    if answering is not None:
+                        await answering
+                    answering = asyncio.create_task(self._answer(session, block_from_wire(request.block), context))
+                reading = asyncio.create_task(self._next(requests, ("block", "chunk")))
+            if answering is not None:
+                session.expect_no_more()
+                await answering
+        finally:
+            under_way = [task for task in (reading, answering) if task is not None]
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)  # heard, or asyncio complains of their errors
+
+    @asynccontextmanager
+    async def _patience(self) -> AsyncIterator[None]:
+        """Within, the device is waited for.
 
         Raises:
-            LinkTimeout: none has come for too long.
-            ProtocolError: it is no protobuf, not of the `kind` whose turn it is, or more than any session takes.
+            LinkTimeout: nothing has come for too long.
         """
         try:
             async with asyncio.timeout(self._idle_seconds):
-                message = await anext(requests, None)
+                yield
         except TimeoutError:
             raise LinkTimeout(
                 f"nothing came from this device for {self._idle_seconds:g} s, so its place was given back; "
                 "ask again, or start the verifier with a longer --idle"
             ) from None
+
+    async def _next(self, requests: AsyncIterator[bytes], kinds: Sequence[str]) -> pb.Request | None:
+        """The device's next message; None where it has ended the stream.
+
+        Raises:
+            ProtocolError: it is no protobuf, not of the `kinds` whose turn it is, or more than any session takes.
+        """
+        message = await anext(requests, None)
         if message is None:
             return None
         request = parsed(pb.Request, message)
-        if request.WhichOneof("kind") != kind:
+        if request.WhichOneof("kind") not in kinds:
             raise ProtocolError(
                 f"the device sends {request.WhichOneof('kind') or 'nothing that is known here'}; expected "
-                f"{kind}: a stream is one opening, then blocks; use device and verifier of one version"
+                f"{kinds[0]}: a stream is one opening, then blocks; use device and verifier of one version"
             )
         self._check_sizes(request)
         return request
@@ -226,7 +280,7 @@ class Server:
         for what, count, most in (
             ("tokens in a prompt", len(request.open.prompt), card.context_length),
             ("payloads", len(request.block.payloads), card.max_block),
-            ("drafted tokens", len(request.block.drafted), card.max_block),
+            ("drafted tokens", len(request.block.drafted) + len(request.chunk.drafted), card.max_block),
             ("tokens to catch up on", len(request.block.sync), card.context_length),
         ):
             if count > most:

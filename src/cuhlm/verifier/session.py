@@ -11,12 +11,13 @@ Only `judge` changes the history: a block that is refused, or whose forward pass
 All randomness is keyed by (seed, position, purpose).
 """
 
+from collections import abc
 from dataclasses import dataclass
 
 from cuhlm.codec.base import Codec
 from cuhlm.codec.find import find_codec
 from cuhlm.errors import ConfigurationError, PayloadError, ProtocolError
-from cuhlm.messages import Array, Block, Opening, Verdict, Verification
+from cuhlm.messages import Array, Block, Chunk, Opening, Verdict, Verification
 from cuhlm.theory.distributions import distribution
 from cuhlm.theory.race import race
 from cuhlm.theory.randomness import Purpose, uniform
@@ -46,12 +47,21 @@ class Session:
         vocab_size: length of the target's logit rows.
         context_length: tokens that the target's sequence can hold.
         max_block: drafted tokens that one block may carry.
+        end_tokens: with which the target ends; nothing is decided behind one.
 
     Raises:
         ProtocolError: the opening does not fit the model, or names a codec that there is not.
     """
 
-    def __init__(self, opening: Opening, *, vocab_size: int, context_length: int, max_block: int) -> None:
+    def __init__(
+        self,
+        opening: Opening,
+        *,
+        vocab_size: int,
+        context_length: int,
+        max_block: int,
+        end_tokens: frozenset[int] = frozenset(),
+    ) -> None:
         if not 1 <= opening.vocab_size <= vocab_size:
             raise ProtocolError(
                 f"the device asks for a vocabulary of {opening.vocab_size} tokens; this model has {vocab_size}; "
@@ -61,6 +71,7 @@ class Session:
         self._codec = _codec_of(opening)
         self._context_length = context_length
         self._max_block = max_block
+        self._end_tokens = end_tokens
         self._history = list(opening.prompt)
         self._agreed = len(self._history)  # the target's sequence equals the history up to here, if it is that long
         if not opening.prompt:
@@ -77,6 +88,11 @@ class Session:
         """Tokens of the history, the prompt included."""
         return len(self._history)
 
+    @property
+    def history(self) -> abc.Sequence[int]:
+        """All that is decided, the prompt included."""
+        return self._history
+
     def prefill(self) -> Work:
         """The prompt but its last token, which the first block's forward pass reads."""
         return Work(0, self._opening.prompt[:-1], 0)
@@ -91,8 +107,8 @@ class Session:
         Raises:
             ProtocolError: the block does not continue this history, or is malformed.
         """
-        self._check(block)
-        rows = max(1, len(block.drafted))
+        self.check(block)
+        rows = len(block.drafted) + min(1, block.generate)
         keep = min(read, self._agreed, block.position - 1)
         return Work(keep, (*self._history[keep:], *block.sync, *block.drafted[: rows - 1]), rows)
 
@@ -110,17 +126,30 @@ class Session:
             verdict = self._verdict(block, logits[:, : self._opening.vocab_size])
         except PayloadError as error:
             raise ProtocolError(f"the payload of position {block.position} is malformed: {error}") from error
-        self._history += block.sync
-        self._history += block.drafted[: verdict.accepted]
+        self._history += (*block.sync, *block.drafted[: verdict.accepted])
         self._agreed = len(self._history)  # beyond it the target may have read drafts that did not stand
         if verdict.token is not None:
             self._history.append(verdict.token)
         return verdict
 
     def _verdict(self, block: Block, logits: Array) -> Verdict:
+        if self._opening.verification is Verification.SPECULATIVE and block.drafted:
+            return self._judged(block, logits)
+        return self._compared(block, logits)
+
+    def _compared(self, block: Block, logits: Array) -> Verdict:
+        """The target's own tokens, as far as the drafts equal them, and the one behind (design 2.6)."""
+        for offset in range(len(logits)):
+            token = self._target_token(logits[offset], block.position + offset)
+            is_drafted = offset < len(block.drafted)
+            if not is_drafted or token != block.drafted[offset] or token in self._end_tokens:
+                return Verdict(block.position, offset, token, judged=len(block.drafted))
+        return Verdict(block.position, len(block.drafted), None, judged=len(block.drafted))
+
+    def _judged(self, block: Block, logits: Array) -> Verdict:
+        """Each draft by its own law (design 2.2), and the bonus token."""
         seed, sampling = self._opening.seed, self._opening.sampling
-        if not block.drafted:
-            return Verdict(block.position, 0, race(distribution(logits[0], sampling), seed, block.position).token)
+        drafts = len(block.drafted)
         betas: list[float] = []
         laws = [self._codec.decode(payload, self._opening.vocab_size) for payload in block.payloads]
         for offset, (token, law) in enumerate(zip(block.drafted, laws, strict=True)):
@@ -130,29 +159,53 @@ class Session:
             betas.append(rejection(believed, wanted))
             if not accepts(believed, wanted, uniform(seed, position, Purpose.ACCEPT)):
                 other = replacement(law.rebuilt(), target_probs, uniform(seed, position, Purpose.RESIDUAL))
-                return Verdict(block.position, offset, other, tuple(betas))
-        return Verdict(block.position, len(block.drafted), None, tuple(betas))
+                return Verdict(block.position, offset, other, tuple(betas), judged=drafts)
+        bonus = self._target_token(logits[drafts], block.position + drafts) if block.generate else None
+        return Verdict(block.position, drafts, bonus, tuple(betas), judged=drafts)
 
-    def _check(self, block: Block) -> None:
-        """Refuse a block that does not continue the history or is malformed."""
+    def _target_token(self, logits: Array, position: int) -> int:
+        """What the target draws by the race of the shared seed."""
+        return race(distribution(logits, self._opening.sampling), self._opening.seed, position).token
+
+    def check_chunk(self, chunk: Chunk) -> None:
+        """Refuse drafts streamed ahead that no device sends; those that come too late, or are dead, are not among them.
+
+        Raises:
+            ProtocolError: saying so.
+        """
+        if len(chunk.drafted) > self._max_block:
+            raise ProtocolError(
+                f"{len(chunk.drafted)} drafts are streamed ahead at once; expected at most {self._max_block}"
+            )
+        self._check_tokens(chunk.drafted)
+
+    def check(self, block: Block) -> None:
+        """Refuse a block that does not continue the history or is malformed.
+
+        Raises:
+            ProtocolError: saying so.
+        """
         begins = block.position - len(block.sync)
         if begins != len(self._history):
             raise ProtocolError(
                 f"the block begins at position {begins}; expected {len(self._history)}, where the history ends; "
                 "open a new session with the whole sequence as its prompt"
             )
-        if len(block.drafted) != len(block.payloads):
+        payloads = len(block.drafted) if self._opening.verification is Verification.SPECULATIVE else 0
+        if len(block.payloads) != payloads:
             raise ProtocolError(
-                f"{len(block.payloads)} payloads for {len(block.drafted)} drafted tokens; expected as many"
+                f"{len(block.payloads)} payloads for {len(block.drafted)} drafted tokens; expected {payloads}: "
+                f"the rule of this session is {self._opening.verification}"
             )
         if block.drafted and self._opening.verification is Verification.TARGET:
             raise ProtocolError(
                 f"the block drafts {len(block.drafted)} tokens; expected none in a session that was opened to let the "
                 "target draw alone; open another to have drafts judged"
             )
-        if bool(block.drafted) == bool(block.generate):
+        if not (block.generate <= 1 if block.drafted else block.generate >= 1):
             raise ProtocolError(
-                f"the block drafts {len(block.drafted)} tokens and asks for {block.generate}; expected one of the two"
+                f"the block drafts {len(block.drafted)} tokens and asks for {block.generate}; expected drafts and at "
+                "most one token behind them, or tokens alone"
             )
         wanted = len(block.drafted) + block.generate
         if len(block.drafted) > self._max_block:

@@ -9,12 +9,16 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from cuhlm.errors import ConfigurationError, ProtocolError
-from cuhlm.messages import Block, ModelCard, Opening, Payload, Sampling, Verdict, Verification
+from cuhlm.messages import Block, Chunk, ModelCard, Opening, Payload, Sampling, Verdict, Verification
 from cuhlm.wire import verifier_pb2 as pb
 
 M = TypeVar("M", bound=Message)
 
-_RULES = {Verification.SPECULATIVE: pb.SPECULATIVE, Verification.TARGET: pb.TARGET}
+PROTOCOL = 2
+"""Of these messages and what is done on them: a verifier and a device of different ones refuse each other. 1, in which
+the target drew by other random numbers and took no drafts ahead, did not say so: there the field is 0."""
+
+_RULES = {Verification.SPECULATIVE: pb.SPECULATIVE, Verification.KEYED: pb.KEYED, Verification.TARGET: pb.TARGET}
 
 
 def parsed(kind: type[M], data: bytes) -> M:
@@ -44,6 +48,7 @@ def card_to_wire(card: ModelCard) -> pb.ModelCard:
         max_sessions=card.max_sessions,
         end_tokens=sorted(card.end_tokens),
         fingerprint=card.fingerprint,
+        protocol=PROTOCOL,
     )
 
 
@@ -51,8 +56,9 @@ def card_from_wire(card: pb.ModelCard) -> ModelCard:
     """A model card from protobuf.
 
     Raises:
-        ProtocolError: no model has such a vocabulary or context.
+        ProtocolError: no model has such a vocabulary or context, or the verifier has another protocol.
     """
+    _check_protocol("the verifier", card.protocol)
     if not (card.vocab_size and card.context_length and all(token < card.vocab_size for token in card.end_tokens)):
         raise ProtocolError(
             f"the verifier describes a model of {card.vocab_size} tokens that holds {card.context_length}, with "
@@ -85,6 +91,8 @@ def opening_to_wire(opening: Opening) -> pb.Open:
         verification=_RULES[opening.verification],
         codec=opening.codec,
         target_fingerprint=opening.target_fingerprint,
+        protocol=PROTOCOL,
+        patience_seconds=opening.patience_seconds,
     )
 
 
@@ -92,8 +100,12 @@ def opening_from_wire(opening: pb.Open) -> Opening:
     """The beginning of a session from protobuf.
 
     Raises:
-        ProtocolError: the sampling parameters are out of range, or the rule of verification is unknown.
+        ProtocolError: the device has another protocol, the sampling parameters or the patience are out of range, or the
+            rule of verification is unknown.
     """
+    _check_protocol("the device", opening.protocol)
+    if not opening.patience_seconds >= 0:
+        raise ProtocolError(f"the device asks for a patience of {opening.patience_seconds} s; expected 0 or more")
     rule = next((ours for ours, number in _RULES.items() if number == opening.verification), None)
     if rule is None:
         raise ProtocolError(
@@ -117,7 +129,16 @@ def opening_from_wire(opening: pb.Open) -> Opening:
         verification=rule,
         codec=opening.codec,
         target_fingerprint=opening.target_fingerprint,
+        patience_seconds=opening.patience_seconds,
     )
+
+
+def _check_protocol(whose: str, protocol: int) -> None:
+    if protocol != PROTOCOL:
+        raise ProtocolError(
+            f"{whose} has version {max(1, protocol)} of the protocol; expected {PROTOCOL}; "
+            "use device and verifier of one version"
+        )
 
 
 def block_to_wire(block: Block) -> pb.Block:
@@ -137,6 +158,27 @@ def block_from_wire(block: pb.Block) -> Block:
     return Block(block.position, tuple(block.sync), tuple(block.drafted), payloads, block.generate)
 
 
+def chunk_to_wire(chunk: Chunk) -> pb.Chunk:
+    """Drafts streamed ahead as protobuf."""
+    return pb.Chunk(
+        position=chunk.position, drafted=chunk.drafted, undecided=chunk.position - chunk.seen, asks=chunk.asks
+    )
+
+
+def chunk_from_wire(chunk: pb.Chunk) -> Chunk:
+    """Drafts streamed ahead from protobuf.
+
+    Raises:
+        ProtocolError: more is undecided than there is.
+    """
+    if chunk.undecided > chunk.position:
+        raise ProtocolError(
+            f"drafts for position {chunk.position} are streamed ahead of {chunk.undecided} undecided tokens; "
+            "expected at most as many as there are before them"
+        )
+    return Chunk(chunk.position, tuple(chunk.drafted), chunk.position - chunk.undecided, chunk.asks)
+
+
 def verdict_to_wire(verdict: Verdict) -> pb.Verdict:
     """A verdict as protobuf."""
     return pb.Verdict(
@@ -144,6 +186,7 @@ def verdict_to_wire(verdict: Verdict) -> pb.Verdict:
         accepted=verdict.accepted,
         token=verdict.token,
         betas=verdict.betas,
+        judged=verdict.judged,
         target_seconds=verdict.target_seconds,
         verify_seconds=verdict.verify_seconds,
     )
@@ -156,6 +199,7 @@ def verdict_from_wire(verdict: pb.Verdict) -> Verdict:
         accepted=verdict.accepted,
         token=verdict.token if verdict.HasField("token") else None,
         betas=tuple(verdict.betas),
+        judged=verdict.judged,
         target_seconds=verdict.target_seconds,
         verify_seconds=verdict.verify_seconds,
     )

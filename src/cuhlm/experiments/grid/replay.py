@@ -13,6 +13,7 @@ from cuhlm.channel.billing import bill
 from cuhlm.channel.compute import ComputeTable
 from cuhlm.channel.presets import Channel
 from cuhlm.channel.rates import ShannonRate
+from cuhlm.measuring.timeline import bill_streamed
 from cuhlm.records import TokenRecord
 
 PARTS = ("draft", "arithmetic", "uplink", "round_trip", "downlink", "target")
@@ -42,6 +43,8 @@ def replay(
     seeds: Sequence[int],
     channels: Iterable[Channel],
     compute: Iterable[ComputeTable],
+    *,
+    streams: bool = False,
 ) -> list[Cost]:
     """The costs of `answers` on each channel with each table.
 
@@ -51,20 +54,17 @@ def replay(
             meet the same fades.
         channels: to bill for.
         compute: to bill with.
+        streams: whether their method streams drafts ahead.
     """
-    tables = list(compute)
+    tables, billed = list(compute), bill_streamed if streams else bill
     costs = []
     for channel in channels:
         faded = [_faded(channel, seed) for seed in seeds]
         for table in tables:
-            parts = [_parts(records, own, table) for records, own in zip(answers, faded, strict=True)]
+            bills = [billed(records, own, table) for records, own in zip(answers, faded, strict=True)]
+            parts = [[float(getattr(each, part).sum()) for part in PARTS] for each in bills]
             costs.append(Cost(channel.name, table.name, np.array(parts).reshape(-1, len(PARTS))))
     return costs
-
-
-def _parts(records: Sequence[TokenRecord], channel: Channel, compute: ComputeTable) -> list[float]:
-    each = bill(records, channel, compute)
-    return [float(getattr(each, part).sum()) for part in PARTS]
 
 
 def _faded(channel: Channel, seed: int) -> Channel:

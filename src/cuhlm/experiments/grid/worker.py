@@ -136,7 +136,7 @@ def _generated(device: Device, job: AnswerJob, request: Request) -> tuple[list[T
     """The records, and the text that each adds; what is held back to the end belongs to the last."""
     records: list[TokenRecord] = []
     texts: list[str] = []
-    generation = device.generate(job.settings, request)
+    generation = device.generate_path(job.settings, request)
     while True:
         try:
             emit = next(generation)

@@ -136,7 +136,15 @@ def _point(
         ratios.append(measure_cell(answers, own_remote, prompts, embedder))
         records = [answer.records for answer in answers]
         seeds = [job.seed for job in jobs]
-        costs.append(replay(records, seeds, spec.billing.all_channels(), spec.billing.all_compute()))
+        costs.append(
+            replay(
+                records,
+                seeds,
+                spec.billing.all_channels(),
+                spec.billing.all_compute(),
+                streams=cell.choice.method.streams,
+            )
+        )
         tokens += sum(map(len, records))
     first, jobs = cells[0]
     return Point(

@@ -1,0 +1,136 @@
+"""How many drafts a pass of the target takes, and when a draft is worth making: `lossless` (design 2.10).
+
+Pure policy over numbers that others measure: the running agreement, the time of a pass as a function of its rows. The
+verifier's sessions, the device and the simulation all go by it.
+"""
+
+from dataclasses import dataclass
+
+MOST_DRAFTS = 15
+"""Drafts that one pass takes at most: with the target's own token a batch of 16 rows."""
+
+LEAST_CHANCE = 0.03
+"""A draft is made only where it stands, with all before it that are undecided, at least so probably."""
+
+MOST_PENDING = 64
+"""Undecided drafts that a device has at most: a target may decide some forty while one goes up and its verdict down."""
+
+_MEMORY = 0.98  # per decided draft: some fifty count
+_PRIOR_STOOD, _PRIOR_FELL = 4.0, 1.0
+
+_HOPEFUL = 64
+"""Tokens that the target may decide alone, without one of the drafts it is sent in time, before the device pauses."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 32, 512
+
+
+class RunningAgreement:
+    """The chance that the next draft stands, from what became of those before."""
+
+    def __init__(self) -> None:
+        self._stood, self._fell = _PRIOR_STOOD, _PRIOR_FELL
+
+    @property
+    def chance(self) -> float:
+        """In (0, 1)."""
+        return self._stood / (self._stood + self._fell)
+
+    def note(self, stands: bool) -> None:
+        """Note what became of a draft, judged or come too late."""
+        self._stood = _MEMORY * self._stood + stands
+        self._fell = _MEMORY * self._fell + (not stands)
+        # What is never certain can be learned anew.
+        self._stood, self._fell = max(self._stood, 0.05), max(self._fell, 0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class PassTime:
+    """The time of a target pass as a function of the drafts in it: P(n) = alone + n · per_draft.
+
+    Attributes:
+        alone: seconds of a pass that makes one token, P(0); at least 0.
+        per_draft: seconds that each draft adds, at least 0.
+    """
+
+    alone: float
+    per_draft: float
+
+    def seconds(self, drafts: int) -> float:
+        """P(n)."""
+        return self.alone + self.increment(drafts)
+
+    def increment(self, drafts: int) -> float:
+        """P(n) − P(0): what an answer loses by a pass whose drafts all fall."""
+        return drafts * self.per_draft
+
+    @property
+    def allowance(self) -> float:
+        """How much later than `remote` an answer may ever be: by one increment, and never by more than a token."""
+        return min(self.increment(MOST_DRAFTS), self.alone)
+
+
+class Pace:
+    """How many drafts each pass of one answer takes.
+
+    The most tokens per second at the running agreement; but no more than the time already won covers, beyond one
+    allowance (**credit**). So no token is decided later than `remote` would by more than that, whatever the drafts.
+
+    Attributes:
+        agreement: of the answer so far.
+        won: seconds that the answer is ahead of `remote`, by the pass times of the moments.
+    """
+
+    def __init__(self) -> None:
+        self.agreement = RunningAgreement()
+        self.won = 0.0
+
+    def drafts(self, available: int, time: PassTime) -> int:
+        """How many of the `available` drafts the next pass takes."""
+        chance = self.agreement.chance
+        best, best_rate = 0, 1.0
+        reach = expected = 1.0  # in units of a pass alone: rates are compared, so 1 token per P(0) is 1
+        for drafts in range(1, min(available, MOST_DRAFTS) + 1):
+            if time.increment(drafts) > self.won + time.allowance:
+                break
+            reach *= chance
+            expected += reach
+            rate = expected * time.alone / time.seconds(drafts) if time.alone > 0 else expected
+            if rate > best_rate:
+                best, best_rate = drafts, rate
+        return best
+
+    def note(self, drafts: int, made: int, time: PassTime) -> None:
+        """Note a pass that took `drafts` and decided `made` tokens."""
+        self.won += (made - 1) * time.alone - time.increment(drafts)
+
+
+class Worth:
+    """Whether the device should draft on (design 2.10): its drafts must stand, and come before the target is past them.
+
+    The first is a product of chances. The second is told by what comes back: where the target has decided many tokens
+    and taken none of the drafts it was sent, they come too late, or fall; the device then pauses, longer each time.
+    """
+
+    def __init__(self) -> None:
+        self.agreement = RunningAgreement()
+        self._in_vain = 0
+        self._pause = 0
+        self._next_pause = _FIRST_PAUSE
+
+    def drafts_on(self, pending: int) -> bool:
+        """Whether one more draft is worth its cost, behind `pending` undecided ones."""
+        if self._pause > 0 or pending >= MOST_PENDING:
+            return False
+        return self.agreement.chance ** (pending + 1) >= LEAST_CHANCE
+
+    def note_verdict(self, made: int) -> None:
+        """Note a pass that decided `made` tokens: all but the last were drafted here."""
+        if made > 1:
+            self._in_vain, self._next_pause = 0, _FIRST_PAUSE
+        else:
+            self._in_vain += 1
+        if self._pause > 0:
+            self._pause = max(0, self._pause - made)
+            self._in_vain = 0
+        elif self._in_vain >= _HOPEFUL:
+            self._pause, self._next_pause = self._next_pause, min(2 * self._next_pause, _LONGEST_PAUSE)
+            self._in_vain = 0
