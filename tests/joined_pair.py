@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from cuhlm.codec.base import Codec
 from cuhlm.codec.fixed_width import FixedWidthCodec
+from cuhlm.device.blocks import decode_in_blocks
 from cuhlm.device.device import Request
 from cuhlm.device.drafting import Drafting
 from cuhlm.device.ending import Ending
@@ -60,20 +61,13 @@ def _loop(draft: Engine, sequence: Sequence, chosen: Settings, request: Request,
     ending = Ending(request.limits, frozenset(), room, draft.tokenizer.piece)
     if not chosen.method.drafts:
         return delegate(request.prompt, ending)
-    return decode(
-        request.prompt,
-        Drafting(
-            sequence,
-            request.sampling,
-            request.seed,
-            vocab_size,
-            keyed=chosen.method.verification is Verification.KEYED,
-        ),
-        make_gate(chosen, request.seed),
-        Offering(chosen, codec, request.seed, vocab_size),
-        ending,
-        clock=lambda: 0.0,
-    )
+    keyed = chosen.method.verification is Verification.KEYED
+    drafting = Drafting(sequence, request.sampling, request.seed, vocab_size, keyed=keyed)
+    offering = Offering(chosen, codec, request.seed, vocab_size)
+    if chosen.block > 1:
+        return decode_in_blocks(request.prompt, drafting, offering, ending, block=chosen.block, clock=lambda: 0.0)
+    gate = make_gate(chosen, request.seed)
+    return decode(request.prompt, drafting, gate, offering, ending, clock=lambda: 0.0)
 
 
 def _session(target: Engine, chosen: Settings, request: Request, codec: Codec) -> Session:
@@ -89,7 +83,7 @@ def _session(target: Engine, chosen: Settings, request: Request, codec: Codec) -
         ),
         vocab_size=card.vocab_size,
         context_length=card.context_length,
-        max_block=1,
+        max_block=chosen.block,
     )
 
 

@@ -28,7 +28,9 @@ def toy_device(*, vocab_size: int = VOCAB, end_token: int | None = None, context
         yield Device(draft, InProcessLink(verifier))
 
 
-def settings(method: str, *, threshold: float = 0.5, draft_from: DraftFrom = DraftFrom.X, **numbers: float) -> Settings:
+def settings(
+    method: str, *, threshold: float = 0.5, draft_from: DraftFrom = DraftFrom.X, block: int = 1, **numbers: float
+) -> Settings:
     """Settings with plain numbers in place of a profile's."""
     given = {"transmit_rate": 0.5, "k": 3, "vartheta": 0.1, "b_prob": 8, **numbers}
     return Settings(
@@ -41,6 +43,7 @@ def settings(method: str, *, threshold: float = 0.5, draft_from: DraftFrom = Dra
         rejection=REJECTION,
         draft_from=draft_from,
         b_prob=int(given["b_prob"]),
+        block=block,
     )
 
 

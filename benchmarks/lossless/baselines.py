@@ -4,6 +4,9 @@ All are given the agreement, and the best of their block lengths by it; none is 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
+
+from benchmarks.lossless.recorded import Recorded
 
 from cuhlm.measuring.timeline import Costs
 
@@ -57,27 +60,34 @@ def two_targets(agrees: Sequence[bool], round_trip: float, costs: Costs, draft: 
     return round_trip + sum(stands if agree else costs.target.alone for agree in agrees)
 
 
-def looked_up(prompt: Sequence[int], tokens: Sequence[int], round_trip: float, costs: Costs, block: int) -> float:
+def looked_up(answer: Recorded, round_trip: float, costs: Costs, block: int) -> float:
     """Prompt lookup at the verifier: what followed the longest suffix (3 to 1 tokens) the last time."""
-    at, seconds = 0, round_trip
-    while at < len(tokens):
-        drafts = _lookup([*prompt, *tokens[:at]], min(block, len(tokens) - 1 - at))
-        seconds += costs.target.seconds(len(drafts))
+    text = (*answer.prompt_tokens, *answer.tokens)
+    found = _continuations(text, len(answer.prompt_tokens))
+    at, seconds, begin = 0, round_trip, len(answer.prompt_tokens)
+    while begin + at < len(text):
+        start = found[at]
+        most = 0 if start is None else min(block, len(text) - 1 - begin - at, begin + at - start)
+        seconds += costs.target.seconds(most)
         stood = 0
-        while stood < len(drafts) and drafts[stood] == tokens[at + stood]:
+        while stood < most and start is not None and text[start + stood] == text[begin + at + stood]:
             stood += 1
         at += stood + 1
     return seconds
 
 
+@lru_cache(maxsize=256)
+def _continuations(text: tuple[int, ...], begin: int) -> list[int | None]:
+    """For each position from `begin` on, where the last text like the one before it goes on; None where none was."""
+    last: dict[tuple[int, ...], int] = {}
+    found: list[int | None] = []
+    for at in range(1, len(text)):
+        suffixes = [text[at - length : at] for length in (3, 2, 1) if length <= at]
+        if at >= begin:
+            found.append(next((last[suffix] for suffix in suffixes if suffix in last), None))
+        last |= dict.fromkeys(suffixes, at)
+    return found
+
+
 def _stood(agrees: Sequence[bool], at: int, drafts: int) -> int:
     return next((offset for offset in range(drafts) if not agrees[at + offset]), drafts)
-
-
-def _lookup(text: Sequence[int], most: int) -> Sequence[int]:
-    for length in (3, 2, 1):
-        suffix = list(text[-length:])
-        for start in range(len(text) - length - 1, -1, -1):
-            if list(text[start : start + length]) == suffix:
-                return text[start + length : start + length + most]
-    return ()

@@ -96,7 +96,7 @@ def _baselines(cell: Cell, answers: Sequence[Recorded]) -> Iterator[tuple[str, l
     yield "drafting ahead, one wait", _each(lambda n: [ahead_with_one_wait(of, trip, costs, n) for of in agrees])
     yield (
         "prompt lookup at the verifier",
-        _each(lambda n: [looked_up(of.prompt_tokens, of.tokens, trip, costs, n) for of in answers]),
+        _each(lambda n: [looked_up(of, trip, costs, n) for of in answers]),
     )
     for draft in BESIDE_SECONDS:
         name = f"draft of {1e3 * draft:g} ms beside the target"

@@ -29,9 +29,10 @@ The path of one token (design.md names every part; `tests/end_to_end/test_path_o
         ▼
     commit      the token that stands, and its record   device/loop.py, records.py
 
-`device/loop.py` is the algorithm. On either side one thread owns the model, and generations share its passes. Imports
-point one way, from `cli` down to `errors`; `device` and `verifier` share only `messages`. Gates, truncations and
-verification rules are combined by the rows of `methods.py`.
+`device/loop.py` is that algorithm. `lossless` streams drafts ahead instead of waiting for each verdict
+(`device/streaming.py`, `device/ahead.py`, `verifier/branch.py`, `theory/pacing.py`). On either side one thread owns the
+model, and generations share its passes. Imports point one way, from `cli` down to `errors`; `device` and `verifier`
+share only `messages`. Gates, truncations and verification rules are combined by the rows of `methods.py`.
 """
 
 from importlib import import_module

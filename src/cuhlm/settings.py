@@ -17,6 +17,8 @@ Rule = Literal["risk-averse", "risk-prone"]
 RISK_AVERSE: Rule = "risk-averse"
 RISK_PRONE: Rule = "risk-prone"
 DEFAULT_VARTHETA = 0.1
+BLOCK_METHODS = ("hlm",)
+"""Methods whose requests may carry several drafts: those that send each token's distribution and never skip one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Settings:
         b_prob: bits per probability sent.
         patience_seconds: how long the target waits for drafts that stream ahead before it makes a token alone; infinite
             waits to be asked (design 2.10).
+        block: drafted tokens per request, of a method that asks for every one; 1 is the paper's.
     """
 
     method: Method
@@ -47,6 +50,7 @@ class Settings:
     draft_from: DraftFrom = DraftFrom.X
     b_prob: int = 8
     patience_seconds: float = 0.0
+    block: int = 1
 
 
 def settings_for(
@@ -58,6 +62,8 @@ def settings_for(
     vartheta: float | None = None,
     draft_from: DraftFrom = DraftFrom.X,
     b_prob: int = 8,
+    patience_seconds: float = 0.0,
+    block: int = 1,
 ) -> Settings:
     """The settings of `method`, from `profile` where they are not given.
 
@@ -69,6 +75,8 @@ def settings_for(
         vartheta: for the online truncation; None takes the profile's.
         draft_from: which law a sent draft is drawn from.
         b_prob: bits per probability sent.
+        patience_seconds: see `Settings`.
+        block: see `Settings`.
 
     Raises:
         ConfigurationError: a number is out of range, or missing with no profile to take it from.
@@ -79,6 +87,12 @@ def settings_for(
         raise ConfigurationError(f"the distortion bound is {vartheta}; expected 0 or more (0.1 is usual)")
     if k is not None and k < 1:
         raise ConfigurationError(f"k is {k}; expected 1 or more")
+    if not patience_seconds >= 0:
+        raise ConfigurationError(f"the patience is {patience_seconds} s; expected 0 or more (inf waits to be asked)")
+    if block < 1 or (block > 1 and method.name not in BLOCK_METHODS):
+        raise ConfigurationError(
+            f"{block} drafted tokens per request for {method.name}; expected 1, or more with {', '.join(BLOCK_METHODS)}"
+        )
     needs_profile = (method.gate is GateRule.RANDOM or method.truncation is TruncationRule.ONLINE) or (
         method.truncation is TruncationRule.OFFLINE and k is None
     )
@@ -97,6 +111,8 @@ def settings_for(
         rejection=profile.rejection if profile else None,
         draft_from=draft_from,
         b_prob=b_prob,
+        patience_seconds=patience_seconds,
+        block=block,
     )
 
 

@@ -18,9 +18,9 @@ from cuhlm.link.base import Link, LinkSession, Traffic
 from cuhlm.link.grpc import GrpcLink
 from cuhlm.link.in_process import InProcessLink
 from cuhlm.link.simulated import SimulatedLink
-from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict
+from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict, Verification
 from cuhlm.testing import LINK_CHECKS, LinkCheck, ToyEngine, check_link, link_target
-from cuhlm.testing.check_link import MIN_SESSIONS
+from cuhlm.testing.check_link import MIN_SESSIONS, check_ahead
 from cuhlm.verifier.host import Verifier
 
 
@@ -196,6 +196,72 @@ class _TrustsDrafts(_Wrong):
         return Session(self.inner.open(opening))
 
 
+class _TakesDraftsForVerdicts(_Wrong):
+    """Says what was streamed ahead where the target says something else."""
+
+    def open(self, opening: Opening) -> LinkSession:
+        class Session(_WrongSession):
+            def __init__(self, inner: LinkSession) -> None:
+                super().__init__(inner)
+                self.drafts: dict[int, int] = {}
+
+            def offer(self, chunk: Chunk) -> None:
+                self.drafts |= dict(enumerate(chunk.drafted, chunk.position))
+                super().offer(chunk)
+
+            def receive(self, timeout_seconds: float | None) -> Verdict | None:
+                verdict = super().receive(timeout_seconds)
+                if verdict is None or verdict.token is None:
+                    return verdict
+                return replace(verdict, token=self.drafts.get(verdict.position + verdict.accepted, verdict.token))
+
+        return Session(self.inner.open(opening))
+
+
+class _ShiftsAStream(_Wrong):
+    """Tells the positions of a stream one late once drafts were sent."""
+
+    def open(self, opening: Opening) -> LinkSession:
+        class Session(_WrongSession):
+            shift = 0
+
+            def offer(self, chunk: Chunk) -> None:
+                self.shift = 1
+                super().offer(chunk)
+
+            def receive(self, timeout_seconds: float | None) -> Verdict | None:
+                verdict = super().receive(timeout_seconds)
+                return verdict and replace(verdict, position=verdict.position + self.shift)
+
+        return Session(self.inner.open(opening))
+
+
+class _SaysMoreThanWasAsked(_Wrong):
+    """Asks for one token more where drafts may be streamed ahead."""
+
+    def open(self, opening: Opening) -> LinkSession:
+        class Session(_WrongSession):
+            def send(self, block: Block) -> None:
+                more = opening.verification is Verification.KEYED and block.generate > 1 and not block.drafted
+                super().send(replace(block, generate=block.generate + more))
+
+        return Session(self.inner.open(opening))
+
+
+class _DropsTheBonus(_Wrong):
+    def open(self, opening: Opening) -> LinkSession:
+        class Session(_WrongSession):
+            def send(self, block: Block) -> None:
+                super().send(replace(block, generate=0) if block.drafted and block.generate == 1 else block)
+
+        return Session(self.inner.open(opening))
+
+
+class _ForgetsThePatience(_Wrong):
+    def open(self, opening: Opening) -> LinkSession:
+        return self.inner.open(replace(opening, patience_seconds=0.0))
+
+
 class _NeverWakes(_Wrong):
     def open(self, opening: Opening) -> LinkSession:
         class Session(_WrongSession):
@@ -220,6 +286,11 @@ BROKEN = {
     _LosesSyncs: "the verdict for position 6",
     _LosesPartOfAStream: "a block gets a verdict",
     _TrustsDrafts: "the drafts that stand are those that equal the target's",
+    _DropsTheBonus: "the token behind them is the target's",
+    _TakesDraftsForVerdicts: "the tokens of a stream are the target's, whatever was streamed ahead",
+    _ShiftsAStream: "verdicts come in order",
+    _SaysMoreThanWasAsked: "(a stream is as long as it was asked for|the tokens of a stream are the target's)",
+    _ForgetsThePatience: "a target of endless patience waits to be asked",
     _NeverWakes: "wake lets a receive return None",
     _AcceptsEverything: "some of the drafts stand and some fall",
 }
@@ -239,6 +310,15 @@ def test_the_contract_notices(broken: type[_Wrong], monkeypatch: pytest.MonkeyPa
 def test_the_contract_notices_a_refusal_that_is_called_a_lost_link() -> None:
     with in_process() as link, pytest.raises(LinkError, match="the block begins at position"):
         check_link(lambda: _CallsARefusalALostLink(link))
+
+
+def test_the_contract_notices_a_link_that_refuses_drafts_streamed_ahead() -> None:
+    class Refuses(_Wrong):
+        def open(self, opening: Opening) -> LinkSession:
+            return self.inner.open(replace(opening, verification=Verification.TARGET))
+
+    with in_process() as link, pytest.raises(ProtocolError, match="drafts are streamed ahead; expected none"):
+        check_ahead(Refuses(link))
 
 
 def test_the_contract_notices_another_target() -> None:

@@ -1,6 +1,8 @@
 """The thread that owns a model, for callers that block and for flows."""
 
+import math
 import threading
+import time
 from collections import abc
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -13,7 +15,7 @@ from tests.eventually import HANG_SECONDS
 
 from cuhlm.engines.base import Advance
 from cuhlm.engines.batching import Batcher
-from cuhlm.engines.flows import PIECE, Flow, Rows
+from cuhlm.engines.flows import PIECE, Flow, Rows, Wait
 from cuhlm.engines.model_thread import BatchedSequence
 from cuhlm.errors import ContextOverflow, ModelClosed, ModelError
 from cuhlm.messages import Array
@@ -359,3 +361,140 @@ def test_whatever_those_do_who_are_told_the_thread_goes_on() -> None:
         assert left.cancel()
         engine.may_go_on.set()
         assert batcher.open().append([1] * 100).shape == (1, 16)
+
+
+def until(is_over: Callable[[], bool], at: float = math.inf) -> Flow[float]:
+    """Waits, and tells when it went on."""
+    yield Wait(is_over, at)
+    return time.monotonic()
+
+
+def never() -> bool:
+    return False
+
+
+def asked(batcher: Batcher) -> None:
+    """Let those who wait be asked, and wait until they were: twice, as calls are done before they are."""
+    for _ in range(2):
+        batcher.call(lambda: None).result(HANG_SECONDS)
+
+
+def test_a_flow_that_waits_goes_on_when_its_condition_holds_after_a_call_and_not_before() -> None:
+    over: list[str] = []
+    with closing(Batcher(ToyEngine())) as batcher:
+        waiting = batcher.run(until(lambda: bool(over)))
+        asked(batcher)
+        assert not waiting.done()
+        batcher.call(lambda: over.append("now")).result(HANG_SECONDS)
+        waiting.result(HANG_SECONDS)
+
+
+def test_a_condition_that_holds_already_is_not_waited_for() -> None:
+    with closing(Batcher(ToyEngine())) as batcher:
+        batcher.run(until(lambda: True)).result(HANG_SECONDS)
+        batcher.run(until(never, 0.0)).result(HANG_SECONDS)
+
+
+def test_a_flow_that_waits_goes_on_when_its_time_has_come_and_not_sooner() -> None:
+    with closing(Batcher(ToyEngine())) as batcher:
+        soon = time.monotonic() + 0.05
+        later, first = batcher.run(until(never, soon + 0.05)), batcher.run(until(never, soon))
+        for_ever = batcher.run(until(never))
+        assert first.result(HANG_SECONDS) >= soon
+        assert later.result(HANG_SECONDS) >= soon + 0.05
+        assert not for_ever.done()
+
+
+def test_one_wait_may_follow_another_that_is_over_at_once() -> None:
+    def waits() -> Flow[str]:
+        for _ in range(3):
+            yield Wait(lambda: True)
+        return "went on"
+
+    with closing(Batcher(ToyEngine())) as batcher:
+        assert batcher.run(waits()).result(HANG_SECONDS) == "went on"
+
+
+def test_others_have_their_passes_while_a_flow_waits_and_it_is_asked_between_them() -> None:
+    engine, numbers = Watched(), list[int]()
+
+    def has_seen_three() -> bool:
+        numbers.append(len(engine.passes))
+        return len(engine.passes) >= 3
+
+    def waits(sequence: BatchedSequence) -> Flow[Rows]:
+        yield Wait(has_seen_three)
+        return (yield Advance(sequence, [5]))
+
+    with closing(Batcher(engine)) as batcher:
+        sequence, other = batcher.open(), batcher.open()
+        waiting = batcher.run(waits(sequence))
+        assert len(batcher.run(greedy(other, [1], 6)).result(HANG_SECONDS)) == 6
+        assert np.array_equal(result(waiting).logits[0], engine.logits([5]))
+    assert engine.passes == [[1], [1], [1], [1, 1], [1], [1]]
+    assert numbers[-4:] == [0, 1, 2, 3]
+
+
+def test_a_caller_that_blocks_is_served_while_a_flow_waits() -> None:
+    with closing(Batcher(ToyEngine(context_length=1000))) as batcher:
+        waiting = batcher.run(until(never))
+        sequence = batcher.open()
+        assert sequence.append([1]).shape == (1, 16)
+        assert sequence.append([1] * 100).shape == (1, 16)
+        assert not waiting.done()
+
+
+def test_a_flow_that_is_cancelled_while_it_waits_ends_there() -> None:
+    ended = threading.Event()
+
+    def waits() -> Flow[None]:
+        try:
+            yield Wait(never)
+        finally:
+            ended.set()
+
+    with closing(Batcher(ToyEngine())) as batcher:
+        waiting = batcher.run(waits())
+        asked(batcher)
+        assert waiting.cancel()
+        asked(batcher)
+        assert ended.is_set()
+
+
+def test_a_flow_that_waits_is_told_when_the_model_is_closed() -> None:
+    batcher = Batcher(ToyEngine())
+    for_ever, long = batcher.run(until(never)), batcher.run(until(never, time.monotonic() + 10 * HANG_SECONDS))
+    batcher.close()
+    for waiting in (for_ever, long):
+        with pytest.raises(ModelClosed):
+            waiting.result(HANG_SECONDS)
+
+
+@pytest.mark.parametrize("at", [1e10, 1e300, math.inf])
+def test_a_time_that_no_clock_reaches_is_for_ever(at: float) -> None:
+    over: list[str] = []
+    with closing(Batcher(ToyEngine())) as batcher:
+        waiting = batcher.run(until(lambda: bool(over), at))
+        asked(batcher)
+        assert not waiting.done()
+        batcher.call(lambda: over.append("now"))
+        waiting.result(HANG_SECONDS)
+
+
+def test_a_condition_that_fails_fails_its_own_flow_and_no_other() -> None:
+    def fails() -> bool:
+        raise ZeroDivisionError
+
+    def bears_it() -> Flow[str]:
+        try:
+            yield Wait(fails)
+        except ZeroDivisionError:
+            return "went on"
+        return "heard nothing"
+
+    with closing(Batcher(ToyEngine())) as batcher:
+        good = batcher.run(greedy(batcher.open(), [1], 20))
+        with pytest.raises(ZeroDivisionError):
+            batcher.run(until(fails)).result(HANG_SECONDS)
+        assert batcher.run(bears_it()).result(HANG_SECONDS) == "went on"
+        assert len(good.result(HANG_SECONDS)) == 20

@@ -21,7 +21,7 @@ _EDGES: dict[int, Sequence[object]] = {
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**63, 2**64 - 1),
     FieldDescriptor.CPPTYPE_INT32: (0, 1, -1, 2**31 - 1, -(2**31)),
     FieldDescriptor.CPPTYPE_INT64: (0, 1, -1, 2**63 - 1, -(2**63)),
-    FieldDescriptor.CPPTYPE_ENUM: (0, 1, 2, -1, 2**31 - 1),
+    FieldDescriptor.CPPTYPE_ENUM: (0, 1, 2, 3, 4, -1, 2**31 - 1),
     FieldDescriptor.CPPTYPE_DOUBLE: (0.0, -0.0, -1.0, 5e-324, 1e308, math.nan, math.inf, -math.inf),
     FieldDescriptor.CPPTYPE_FLOAT: (0.0, -0.0, -1.0, 1e-45, 3e38, math.nan, math.inf, -math.inf),
     FieldDescriptor.CPPTYPE_BOOL: (False, True),

@@ -64,7 +64,7 @@ def generation(address: str, method: str) -> tuple[list[int], CuhlmError | None]
 
 
 @pytest.mark.parametrize("way", [UP, DOWN])
-@pytest.mark.parametrize("method", ["hlm", "remote"])
+@pytest.mark.parametrize("method", ["hlm", "remote", "lossless"])
 def test_a_connection_that_is_cut_anywhere_is_a_lost_link_and_the_tokens_so_far_stand(
     method: str, way: str, address: str, between: Relay
 ) -> None:
@@ -84,7 +84,7 @@ def test_a_connection_that_is_cut_anywhere_is_a_lost_link_and_the_tokens_so_far_
                 assert type(error) is LinkError, error
             lost += error is not None
             stood.add(len(tokens))
-    assert lost > len(carried)
+    assert lost > (len(carried) if method != "lossless" else 0)  # when drafts go up, and how many, depends on time
     assert stood >= ({0, 1, 2, 3, 4} if method == "hlm" else {0})  # the tokens of `remote` may come in one piece
     assert generation(address, method) == (whole, None)
 

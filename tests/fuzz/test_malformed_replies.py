@@ -26,7 +26,7 @@ from cuhlm.wire import verifier_pb2 as pb
 from cuhlm.wire.convert import verdict_to_wire
 
 DRAFT = ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6)
-REPLACES = pb.Reply(verdict=verdict_to_wire(Verdict(len(PROMPT), 0, 7, (0.5,), 0.01, 0.001)))
+REPLACES = pb.Reply(verdict=verdict_to_wire(Verdict(len(PROMPT), 0, 7, (0.5,), 0.01, 0.001, judged=1)))
 
 
 def a_reply(token: int, position: int = len(PROMPT)) -> bytes:
@@ -58,16 +58,17 @@ def heard(
 
 
 def assert_refused(device: Device, bad: BadVerifier, name: str, reply: bytes) -> None:
-    """In place of an `Opened`, of the first verdict, and of the second of a stream."""
-    (none, at_opening), (any_, at_verdict), (some, in_stream) = (
+    """In place of an `Opened`, of the first verdict, and of the second of a stream, with drafts ahead or without."""
+    (none, at_opening), (any_, at_verdict), (some, in_stream), (few, ahead) = (
         heard(device, bad, (reply,)),
         heard(device, bad, (OPENED, reply)),
         heard(device, bad, (OPENED, a_reply(7), reply), "remote"),
+        heard(device, bad, (OPENED, a_reply(7), reply), "lossless"),
     )
     assert none == [], name
-    assert all(0 <= token < VOCAB for token in any_), name
-    assert some[:1] == [7], name
-    assert not any(isinstance(error, LinkTimeout) for error in (at_opening, at_verdict, in_stream)), name
+    assert all(0 <= token < VOCAB for token in (*any_, *some, *few)), name
+    assert some[:1] == few[:1] == [7], name
+    assert not any(isinstance(error, LinkTimeout) for error in (at_opening, at_verdict, in_stream, ahead)), name
 
 
 @pytest.mark.parametrize("name", corpus("replies"))

@@ -7,6 +7,7 @@ hundred mutations. Many more, every round with other ones:
 """
 
 import logging
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -24,11 +25,11 @@ from cuhlm.engines.base import Advance
 from cuhlm.errors import VerifierBusy
 from cuhlm.link.base import LinkSession
 from cuhlm.link.grpc import GrpcLink
-from cuhlm.messages import Array, Block
+from cuhlm.messages import Array, Block, Chunk, Verification
 from cuhlm.testing import ToyEngine
 from cuhlm.testing.check_link import OPENING
 from cuhlm.wire import verifier_pb2 as pb
-from cuhlm.wire.convert import block_to_wire, opening_to_wire
+from cuhlm.wire.convert import block_to_wire, chunk_to_wire, opening_to_wire
 from cuhlm.wire.service import GENERATE
 
 PLACES = 4
@@ -38,13 +39,25 @@ DRAFT = ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6)
 OPENS = pb.Request(open=opening_to_wire(replace(OPENING, prompt=PROMPT, vocab_size=VOCAB)))
 ASKS = pb.Request(block=block_to_wire(Block(len(PROMPT), (), generate=2)))
 DRAFTS = pb.Request.FromString(corpus("requests")["block-with-a-draft"])
-VALID = {"opening": OPENS, "block that asks": ASKS, "block that drafts": DRAFTS}
+PATIENT = replace(OPENING, prompt=PROMPT, vocab_size=VOCAB, verification=Verification.KEYED, patience_seconds=math.inf)
+OPENS_KEYED = pb.Request(open=opening_to_wire(PATIENT))
+AHEAD = pb.Request(chunk=chunk_to_wire(Chunk(len(PROMPT) + 1, (4, 5), len(PROMPT), asks=True)))
+VALID = {
+    "opening": OPENS,
+    "opening that lets drafts come": OPENS_KEYED,
+    "block that asks": ASKS,
+    "block that drafts": DRAFTS,
+    "drafts streamed ahead": AHEAD,
+}
 BEFORE: tuple[tuple[bytes, ...], ...] = (
     (),
     (OPENS.SerializeToString(),),
     (OPENS.SerializeToString(), ASKS.SerializeToString()),
+    (OPENS_KEYED.SerializeToString(),),
+    (OPENS_KEYED.SerializeToString(), ASKS.SerializeToString()),
 )
-"""What a stream has said before: nothing, an opening, an opening and a block."""
+"""What a stream has said before: nothing, an opening, an opening and a block; and where drafts may be streamed ahead,
+to a target that waits for them, an opening, an opening and a block."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +150,14 @@ def test_the_corpus_is_refused_or_answered_wherever_it_stands(name: str, channel
 @pytest.mark.usefixtures("no_bug")
 @pytest.mark.parametrize("name", VALID)
 def test_values_at_the_edges_of_their_types_are_refused_or_answered(name: str, channel: grpc.Channel) -> None:
-    its_place = BEFORE[0] if name == "opening" else BEFORE[1]
+    places = {"opening": 0, "opening that lets drafts come": 0, "drafts streamed ahead": 4}
+    its_place = BEFORE[places.get(name, 1)]
     for number, message in enumerate(at_the_edges(VALID[name])):
         for before in (its_place, BEFORE[number % len(BEFORE)]):
-            messages = (*before, message.SerializeToString())
+            behind = (
+                () if before else (ASKS.SerializeToString(),)
+            )  # an opening shows what it does when something is asked
+            messages = (*before, message.SerializeToString(), *behind)
             try:
                 assert_proper(say(channel, messages), messages)
             except AssertionError as error:
@@ -159,12 +176,12 @@ def test_mutated_messages_are_refused_or_answered(channel: grpc.Channel) -> None
 
 
 @pytest.mark.usefixtures("no_bug")
-@pytest.mark.parametrize("before", BEFORE, ids=len)
+@pytest.mark.parametrize("before", BEFORE)
 def test_a_million_tokens_are_refused(before: tuple[bytes, ...], channel: grpc.Channel) -> None:
     tokens = [1] * 2**20
     prompt, sync = pb.Request(open=pb.Open(prompt=tokens)), pb.Request(block=pb.Block(sync=tokens))
     prompt.open.MergeFrom(OPENS.open)
-    for message in (prompt, sync):
+    for message in (prompt, sync, pb.Request(chunk=pb.Chunk(drafted=tokens))):
         assert say(channel, (*before, message.SerializeToString())).code is grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -174,6 +191,22 @@ def test_a_message_of_more_than_16_mb_is_not_read(channel: grpc.Channel) -> None
     ending = say(channel, (*BEFORE[1], large))
     assert ending.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "message larger than max" in ending.details
+
+
+@pytest.mark.usefixtures("no_bug")
+@pytest.mark.parametrize("name", sorted(name for name in corpus("requests") if name.startswith("chunk")))
+def test_the_corpus_of_chunks_is_well_taken_or_refused_while_a_target_waits_for_drafts(
+    name: str, channel: grpc.Channel
+) -> None:
+    """Whatever is taken, the block before is answered in full and with the target's tokens."""
+    messages = (*BEFORE[4], corpus("requests")[name])
+    ending = say(channel, messages)
+    assert_proper(ending, messages)
+    if ending.code is grpc.StatusCode.OK:
+        alone = [pb.Reply.FromString(reply).verdict.token for reply in say(channel, BEFORE[4]).replies[1:]]
+        told = [pb.Reply.FromString(reply).verdict for reply in ending.replies[1:]]
+        assert sum(verdict.accepted + 1 for verdict in told) == 2
+        assert told[-1].token == alone[-1]
 
 
 def test_a_stream_that_says_nothing_ends_well(channel: grpc.Channel) -> None:

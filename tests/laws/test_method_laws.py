@@ -130,19 +130,22 @@ def test_truncation_with_the_papers_draft_costs_quality_that_the_law_shows(chose
 
 
 @pytest.mark.parametrize(
-    "chosen",
+    ("chosen", "tokens"),
     [
-        settings("hlm", draft_from=DraftFrom.XHAT),
-        settings("cu-hlm", threshold=0.7, vartheta=0.5, draft_from=DraftFrom.XHAT),
-        settings("remote"),
+        (settings("hlm", draft_from=DraftFrom.XHAT), 2),
+        (settings("hlm", draft_from=DraftFrom.XHAT, block=2), 2),  # a block of one and its bonus token
+        (settings("hlm", draft_from=DraftFrom.XHAT, block=3), 4),  # both of them drafts
+        (settings("cu-hlm", threshold=0.7, vartheta=0.5, draft_from=DraftFrom.XHAT), 2),
+        (settings("remote"), 2),
+        (settings("lossless"), 2),
     ],
-    ids=["hlm from xhat", "cu-hlm from xhat", "remote"],
+    ids=["hlm from xhat", "hlm, bonus token", "hlm in blocks", "cu-hlm from xhat", "remote", "lossless"],
 )
-def test_the_second_token_follows_its_law_given_the_first(chosen: Settings) -> None:
+def test_the_second_token_follows_its_law_given_the_first(chosen: Settings, tokens: int) -> None:
     # Null hypothesis: p(a)·p(b | a). It fails where anything that decided a decides b, too: noise, a gate, a history.
     second = np.array([law_after(chosen, (*PROMPT, token)) for token in range(VOCAB)])
     first = law_after(chosen, PROMPT)
-    pairs = answers(chosen, 2)
+    pairs = answers(chosen, tokens)[:, :2]
     check = check_joint_law(pairs, first, second)
     assert check.smallest_detectable_tv < SMALLEST_TV_OF_PAIRS
     assert check.passed, check

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from tests.bad_verifier import bad_verifier
 from tests.eventually import HANG_SECONDS, eventually
 from tests.toy_pair import PROMPT, VOCAB, answer, settings, toy_device
 from tests.toy_server import serving
@@ -36,7 +37,7 @@ from cuhlm.errors import (
 from cuhlm.link.base import LinkSession
 from cuhlm.link.grpc import GrpcLink, Security
 from cuhlm.measuring.summary import summarise
-from cuhlm.messages import Array, Block, Opening, Payload, Sampling
+from cuhlm.messages import Array, Block, Chunk, Opening, Payload, Sampling, Verdict, Verification
 from cuhlm.methods import METHODS
 from cuhlm.testing import ToyEngine
 from cuhlm.testing.toy_engine import ToyTokenizer
@@ -44,12 +45,13 @@ from cuhlm.verifier import server
 from cuhlm.verifier.host import Verifier
 from cuhlm.verifier.server import Certificate, Server
 from cuhlm.wire import verifier_pb2 as pb
-from cuhlm.wire.convert import opening_to_wire
+from cuhlm.wire.convert import PROTOCOL, block_to_wire, card_to_wire, opening_to_wire
 from cuhlm.wire.service import GENERATE
 
 TARGET = ToyEngine(vocab_size=VOCAB, seed=5)
 DRAFT = ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6)
 OPENING = Opening(PROMPT, Sampling(), 0, VOCAB)
+ECONOMY = replace(OPENING, verification=Verification.KEYED, patience_seconds=math.inf)
 
 
 def counted(count: int | None) -> int:
@@ -57,10 +59,16 @@ def counted(count: int | None) -> int:
     return count
 
 
-def opened(link: GrpcLink) -> LinkSession:
-    session = link.open(OPENING)
+def opened(link: GrpcLink, opening: Opening = OPENING) -> LinkSession:
+    session = link.open(opening)
     session.ready()
     return session
+
+
+def received(session: LinkSession) -> Verdict:
+    verdict = session.receive(None)
+    assert verdict is not None
+    return verdict
 
 
 @pytest.fixture(scope="module")
@@ -471,6 +479,7 @@ def test_a_deadline_that_is_none_is_refused(deadline: float) -> None:
         ([pb.Request(block=pb.Block(position=3, generate=1))], "the device sends block; expected open"),
         ([pb.Request(open=opening_to_wire(OPENING))] * 2, "the device sends open; expected block"),
         ([pb.Request()], "the device sends nothing that is known here; expected open"),
+        ([pb.Request(chunk=pb.Chunk(position=3, drafted=[1]))], "the device sends chunk; expected open"),
         (
             [pb.Request(open=opening_to_wire(replace(OPENING, prompt=(1,) * 100_000)))],
             "the device sends 100000 tokens in a prompt; expected at most 512",
@@ -484,3 +493,171 @@ def test_a_stream_is_one_opening_and_then_blocks(address: str, said: list[pb.Req
             list(call)
     assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert message in refusal.value.details()
+
+
+@pytest.fixture(scope="module")
+def right(address: str) -> tuple[int, ...]:
+    """What the target alone says."""
+    with closing(GrpcLink(address, deadline_seconds=HANG_SECONDS)) as link:
+        return answer(Device(DRAFT, link), settings("remote"), tokens=12).tokens
+
+
+def session_that_asks(link: GrpcLink) -> LinkSession:
+    """With a target that makes no token unasked: what comes down is known to answer what went up."""
+    return eventually(lambda: opened(link, ECONOMY), VerifierBusy)
+
+
+class Paced(ToyEngine):
+    """A target whose passes take 4 ms whatever is in them: drafts are worth taking."""
+
+    def advance(self, batch: Sequence[Advance]) -> list[Array]:
+        time.sleep(0.004)
+        return super().advance(batch)
+
+
+def test_drafts_go_up_while_verdicts_stream_down(right: tuple[int, ...]) -> None:
+    with (
+        serving(Paced(vocab_size=VOCAB, seed=5)) as where,
+        closing(GrpcLink(where, deadline_seconds=HANG_SECONDS)) as link,
+    ):
+        teach_what_passes_cost(link)
+        session = opened(link, ECONOMY)
+        session.send(Block(3, (), generate=12))
+        position, took_part = 3, 0
+        while position < 15:
+            drafted = right[position - 3 :][:3]
+            session.offer(Chunk(position, drafted[:2], position))
+            session.offer(Chunk(position + len(drafted[:2]), drafted[2:], position, asks=True))
+            verdict = received(session)
+            assert verdict.position == position
+            assert verdict.accepted == verdict.judged
+            took_part += verdict.judged
+            position += verdict.accepted + 1
+            assert verdict.token == right[position - 4]
+        assert took_part
+        assert position == 15
+        assert session.receive(0) is None
+
+
+def teach_what_passes_cost(link: GrpcLink) -> None:
+    """Passes over few and many tokens, so that the verifier knows that these are no dearer."""
+    session, position = opened(link, replace(ECONOMY, patience_seconds=0.0)), 3
+    for drafts in (1, 5, 9) * 10:
+        session.send(Block(position, (), (1,) * drafts, generate=1))
+        position += received(session).accepted + 1
+    session.close()
+
+
+def test_drafts_before_any_block_are_in_vain(link: GrpcLink, right: tuple[int, ...]) -> None:
+    session = session_that_asks(link)
+    session.offer(Chunk(3, right[:5], 3, asks=True))
+    session.send(Block(3, (), generate=5))
+    session.offer(Chunk(3, (), 3, asks=True))
+    verdict = received(session)
+    assert (verdict.accepted, verdict.judged, verdict.token) == (0, 0, right[0])
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("opening", "chunk", "message"),
+    [
+        (ECONOMY, Chunk(3, (VOCAB,), 3), "token 12 is outside the vocabulary"),
+        (ECONOMY, Chunk(3, (1,) * 257, 3), "the device sends 257 drafted tokens; expected at most 256"),
+        (OPENING, Chunk(3, (1,), 3), "drafts are streamed ahead; expected none in a session that was opened without"),
+    ],
+)
+@pytest.mark.parametrize("generates", [True, False])
+def test_drafts_that_no_device_streams_ahead_end_the_session_with_the_reason(
+    opening: Opening, chunk: Chunk, message: str, generates: bool, address: str
+) -> None:
+    with closing(GrpcLink(address, deadline_seconds=HANG_SECONDS)) as own:
+        session = eventually(lambda: opened(own, opening), VerifierBusy)
+        if generates:
+            session.send(Block(3, (), generate=200))
+        session.offer(chunk)
+        with pytest.raises(ProtocolError, match=message):
+            for _ in range(201):
+                session.receive(None)
+        with pytest.raises(ProtocolError, match=message):
+            session.offer(Chunk(3, (), 3))
+
+
+def test_more_undecided_than_there_is_ends_the_session_with_the_reason(address: str) -> None:
+    said = [pb.Request(open=opening_to_wire(ECONOMY)), pb.Request(chunk=pb.Chunk(position=3, undecided=4))]
+
+    def refusal() -> grpc.RpcError:
+        with grpc.insecure_channel(address) as channel:
+            call = channel.stream_stream(GENERATE, pb.Request.SerializeToString)(iter(said), timeout=HANG_SECONDS)
+            with pytest.raises(grpc.RpcError) as refused:
+                list(call)
+        if refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            raise VerifierBusy("of the test before")
+        return refused.value
+
+    refused = eventually(refusal, VerifierBusy)
+    assert refused.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "ahead of 4 undecided tokens; expected at most" in refused.details()
+
+
+def test_a_device_that_closes_its_way_up_while_the_target_waits_to_be_asked_gets_its_tokens(
+    address: str, right: tuple[int, ...]
+) -> None:
+    said = [pb.Request(open=opening_to_wire(ECONOMY)), pb.Request(block=block_to_wire(Block(3, (), generate=7)))]
+
+    def replies() -> list[pb.Reply]:
+        with grpc.insecure_channel(address) as channel:
+            call = channel.stream_stream(GENERATE, pb.Request.SerializeToString, pb.Reply.FromString)
+            try:
+                return list(call(iter(said), timeout=HANG_SECONDS))
+            except grpc.RpcError as error:
+                if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    raise VerifierBusy from error
+                raise
+
+    heard = eventually(replies, VerifierBusy)
+    assert tuple(reply.verdict.token for reply in heard[1:]) == right[:7]
+
+
+def test_another_thread_wakes_who_waits_for_a_verdict_and_nothing_is_lost(
+    link: GrpcLink, right: tuple[int, ...]
+) -> None:
+    session = session_that_asks(link)
+    session.send(Block(3, (), generate=3))
+    with ThreadPoolExecutor(1) as thread:
+        for _ in range(3):
+            waiting = thread.submit(session.receive, None)
+            assert not waiting.done()
+            session.wake()
+            assert waiting.result(HANG_SECONDS) is None
+    session.offer(Chunk(3, (), 3, asks=True))
+    assert received(session).token == right[0]
+    session.close()
+
+
+def test_a_deadline_ends_the_wait_for_a_verdict_of_a_target_that_was_not_asked(address: str) -> None:
+    with closing(GrpcLink(address, deadline_seconds=0.3)) as hasty:
+        session = eventually(lambda: opened(hasty, ECONOMY), VerifierBusy)
+        session.send(Block(3, (), generate=3))
+        with pytest.raises(LinkTimeout):
+            session.receive(None)
+        session.close()
+
+
+def test_a_device_of_the_first_version_is_told_so(address: str) -> None:
+    old = opening_to_wire(OPENING)
+    old.ClearField("protocol")
+    with grpc.insecure_channel(address) as channel:
+        call = channel.stream_stream(GENERATE, pb.Request.SerializeToString)
+        with pytest.raises(grpc.RpcError) as refusal:
+            list(call(iter([pb.Request(open=old)]), timeout=HANG_SECONDS))
+    assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert f"the device has version 1 of the protocol; expected {PROTOCOL}; use device" in refusal.value.details()
+
+
+def test_a_verifier_of_the_first_version_is_refused_before_anything_is_sent() -> None:
+    card = card_to_wire(TARGET.card)
+    card.ClearField("protocol")
+    with bad_verifier() as old, closing(GrpcLink(old.address, deadline_seconds=HANG_SECONDS)) as link:
+        old.card = card.SerializeToString()
+        with pytest.raises(ProtocolError, match=f"the verifier has version 1 of the protocol; expected {PROTOCOL}"):
+            Device(DRAFT, link)

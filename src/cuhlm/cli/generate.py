@@ -16,12 +16,14 @@ def generate(
     token: options.Token = None,
     tls_ca: options.TlsCa = None,
     deadline: options.Deadline = 30.0,
-    method: options.MethodName = "cu-hlm",
+    method: options.MethodName = "lossless",
     profile: options.ProfilePath = None,
     threshold: options.Threshold = "risk-averse",
     k: options.FixedK = None,
     distortion: options.Vartheta = None,
     draft_from: options.DraftFromLaw = "x",
+    block: options.BlockLength = 1,
+    patience: options.Patience = 0.0,
     temperature: options.Temperature = 1.0,
     top_k: options.TopK = 0,
     top_p: options.TopP = 1.0,
@@ -70,6 +72,8 @@ def generate(
             k=k,
             vartheta=distortion,
             draft_from=options.one_of(DraftFrom, draft_from, "--draft-from"),
+            patience_seconds=patience,
+            block=block,
         )
         tokens = encode_prompt(device.draft.tokenizer, prompt, system=system, raw=raw)
         request = Request(tokens, sampling, seed, Limits(max_tokens, tuple(stop or ())))

@@ -84,6 +84,18 @@ DraftFromLaw = Annotated[
         rich_help_panel=METHOD,
     ),
 ]
+BlockLength = Annotated[
+    int, typer.Option("--block", help="Drafted tokens per request of hlm; 1 is the paper's.", rich_help_panel=METHOD)
+]
+Patience = Annotated[
+    float,
+    typer.Option(
+        "--patience",
+        metavar="SECONDS",
+        help="How long the target waits for drafts of lossless: 0 is fastest; inf makes the fewest passes.",
+        rich_help_panel=METHOD,
+    ),
+]
 Temperature = Annotated[float, typer.Option("--temperature", "-t", help="0 is greedy.", rich_help_panel=SAMPLING)]
 TopK = Annotated[int, typer.Option("--top-k", help="0 is off.", rich_help_panel=SAMPLING)]
 TopP = Annotated[float, typer.Option("--top-p", help="1 is off.", rich_help_panel=SAMPLING)]

@@ -33,7 +33,7 @@ def legend() -> Text:
     return Text.assemble(
         *[
             part
-            for fate in (Fate.SKIPPED, Fate.ACCEPTED, Fate.RESAMPLED, Fate.TARGET)
+            for fate in (Fate.SKIPPED, Fate.ACCEPTED, Fate.RESAMPLED, Fate.BONUS, Fate.TARGET)
             for part in ((f"■ {fate}", FATE_STYLES[fate]), "  ")
         ]
     )

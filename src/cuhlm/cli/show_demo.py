@@ -14,12 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from cuhlm.cli.show_answer import coloured, legend
+from cuhlm.cli.show_timeline import timeline_legend, timeline_picture
 from cuhlm.device.device import Device
 from cuhlm.device.steps import Emit
 from cuhlm.engines.cores import usable_cores
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.load import load_engine
-from cuhlm.experiments.demo import PROMPTS, Conditions, MethodResult, run_demo
+from cuhlm.experiments.demo import PROMPTS, Conditions, MethodResult, Streaming, run_demo, stream_demo
 from cuhlm.link.grpc import GrpcLink, Security
 from cuhlm.methods import METHODS
 from cuhlm.pair import find_profile
@@ -51,11 +52,13 @@ def compare(conditions: Conditions, *, as_json: bool, svg: Path | None) -> None:
     ):
         device = Device(draft, link)
         console.print(Text.assemble(f"draft {DRAFT}, verifier process for {TARGET} at {verifier.address}\n", legend()))
+        streaming = stream_demo(device, conditions)
+        console.print(_shown_streaming(streaming))
         with _shown(console) as listener:
             profile = find_profile(None, draft.card, device.target)
             results = run_demo(device, target, profile, conditions, listener)
     if as_json:
-        print(json.dumps(json_values(_as_json(results, conditions, device.vocab_size)), indent=1))
+        print(json.dumps(json_values(_as_json(results, conditions, streaming, device.vocab_size)), indent=1))
     else:
         console.print(_table(results, _title(results, conditions)), _notes(conditions), sep="\n")
     if svg is not None:
@@ -92,13 +95,32 @@ def _notes(conditions: Conditions) -> Text:
     )
 
 
-def _as_json(results: Mapping[str, MethodResult], conditions: Conditions, vocab_size: int) -> dict[str, Any]:
+def _shown_streaming(streaming: Streaming) -> Text:
+    """Who works when, with and without drafts."""
+    numbers, trip = streaming.as_json(), 1000 * streaming.channel.round_trip_seconds
+    lines = [
+        Text.assemble(
+            ("\nremote against lossless", "bold"),
+            f", the same text: {numbers['tokens_per_s_remote']:.1f} and {numbers['tokens_per_s_lossless']:.1f} tokens/s"
+            f", simulated over {numbers['channel']} (round trip {trip:g} ms), computing {numbers['compute']}",
+        ),
+        timeline_legend(),
+    ]
+    for name, timeline in (("remote", streaming.remote), ("lossless", streaming.lossless)):
+        lines += timeline_picture(name, timeline, until=1.0, width=WIDTH)
+    return Text("\n").join(lines)
+
+
+def _as_json(
+    results: Mapping[str, MethodResult], conditions: Conditions, streaming: Streaming, vocab_size: int
+) -> dict[str, Any]:
     return {
         "pair": {"draft": DRAFT, "target": TARGET, "vocab_size": vocab_size},
         "channel": {"name": conditions.channel.name, "round_trip_seconds": conditions.channel.round_trip_seconds},
         "compute": conditions.compute.name,
         "temperature": conditions.sampling.temperature,
         "threshold": results["u-hlm"].settings.threshold,
+        "streaming": streaming.as_json(),
         "methods": {name: result.as_json() for name, result in results.items()},
     }
 

@@ -10,6 +10,7 @@ from cuhlm.channel.clock import VirtualClock
 from cuhlm.channel.compute import ComputeTable
 from cuhlm.codec.find import codec_of
 from cuhlm.device.ahead import Ahead
+from cuhlm.device.blocks import decode_in_blocks
 from cuhlm.device.drafting import Drafting
 from cuhlm.device.drivers import Listener, Worker, drive, drive_async, drive_simulated, not_heard
 from cuhlm.device.ending import Ending, Limits
@@ -210,14 +211,13 @@ class Device:
             return delegate(request.prompt, ending)
         if isinstance(drafting, Ahead):
             return stream(drafting, ending, self.draft.tokenizer.piece, clock=time.perf_counter)
-        return decode(
-            request.prompt,
-            drafting,
-            make_gate(settings, request.seed),
-            Offering(settings, codec_of(settings), request.seed, self.vocab_size),
-            ending,
-            clock=time.perf_counter,
-        )
+        offering = Offering(settings, codec_of(settings), request.seed, self.vocab_size)
+        if settings.block > 1:
+            return decode_in_blocks(
+                request.prompt, drafting, offering, ending, block=settings.block, clock=time.perf_counter
+            )
+        gate = make_gate(settings, request.seed)
+        return decode(request.prompt, drafting, gate, offering, ending, clock=time.perf_counter)
 
     def _ending(self, settings: Settings, request: Request) -> Ending:
         cards = self._cards(settings)

@@ -76,6 +76,10 @@ class Drafting:
         watch.lap("sample")
         return Proposal(position, row, draft)
 
+    def rewind(self, length: int) -> None:
+        """Forget what was read beyond the first `length` tokens."""
+        self._sequence.drop(min(length, len(self._sequence)))
+
     def close(self) -> None:
         """Give the sequence back."""
         self._sequence.close()

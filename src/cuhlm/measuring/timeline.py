@@ -9,6 +9,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import numpy as np
 
@@ -42,6 +43,15 @@ class Costs:
     prompt_seconds: float = 0.0
 
 
+class Worthy(StrEnum):
+    """What a draft was worth when it was made."""
+
+    RIGHT = "right"  # the target's token, though it may come too late
+    WRONG = "wrong"  # another: what is drafted behind it is dead
+    DEAD = "dead"  # behind a wrong one
+    LATE = "late"  # its position was decided meanwhile
+
+
 @dataclass(slots=True)
 class Timeline:
     """What happened.
@@ -50,7 +60,7 @@ class Timeline:
         decided_at: when the target decided each token, seconds since the device asked for the first.
         delivered_at: when the device had each.
         passes: of the target: when each began, when it ended, and how many drafts it took.
-        drafts: of the device: when each began, when it ended, and its position in the answer.
+        drafts: of the device: when each began, when it ended, and what it was worth.
         chunks: when each was handed to the link, when it arrived, and how many drafts it held.
         stood: drafts that saved the target a pass.
         late: drafts that would have stood, had they come before the target decided their position.
@@ -59,7 +69,7 @@ class Timeline:
     decided_at: list[float] = field(default_factory=list)
     delivered_at: list[float] = field(default_factory=list)
     passes: list[tuple[float, float, int]] = field(default_factory=list)
-    drafts: list[tuple[float, float, int]] = field(default_factory=list)
+    drafts: list[tuple[float, float, Worthy]] = field(default_factory=list)
     chunks: list[tuple[float, float, int]] = field(default_factory=list)
     stood: int = 0
     late: int = 0
@@ -102,15 +112,19 @@ def bill_streamed(records: Sequence[TokenRecord], channel: Channel, compute: Com
         channel: rates and round trip.
         compute: what a forward pass costs.
     """
-    agrees = [record.draft_token == record.token for record in records]
-    delivered = replay(agrees, channel, _costs(records, compute)).delivered_at
+    delivered = replay(agreements(records), channel, costs_of(records, compute)).delivered_at
     seconds = np.diff(np.array([0.0, *delivered]))
     nothing, round_trip = np.zeros(len(records)), np.zeros(len(records))
     round_trip[:1] = channel.round_trip_seconds
     return Bill(nothing, nothing, nothing, round_trip, nothing, seconds - round_trip)
 
 
-def _costs(records: Sequence[TokenRecord], compute: ComputeTable) -> Costs:
+def agreements(records: Sequence[TokenRecord]) -> list[bool]:
+    """Per token of an answer that was decoded one by one, whether the draft was the target's."""
+    return [record.draft_token == record.token for record in records]
+
+
+def costs_of(records: Sequence[TokenRecord], compute: ComputeTable) -> Costs:
     """What computing took in an answer, or takes by the table."""
     tokens = max(1, len(records))
     draft = sum(device_seconds(record.stages, record.draft_passes, compute) for record in records) / tokens
@@ -217,16 +231,22 @@ class _Replay:
         self._send(now)
 
     def _end_draft(self, began: float, now: float, position: int) -> None:
-        self._timeline.drafts.append((began, now, position))
         self._drafting = False
-        if position < self._known:
-            if not self._stale:
-                self._worth.agreement.note(self._agrees[position])
-                self._timeline.late += self._agrees[position]
-        elif not self._stale:
-            is_right = self._agrees[position] and _WRONG not in self._branch
-            self._branch.append(_RIGHT if is_right else _WRONG)
+        self._timeline.drafts.append((began, now, self._taken(position)))
         self._go_on(now)
+
+    def _taken(self, position: int) -> Worthy:
+        """Add the draft for `position` to the branch, where it is still live; what it was worth."""
+        if self._stale:
+            return Worthy.DEAD
+        is_right = self._agrees[position]
+        if position < self._known:
+            self._worth.agreement.note(is_right)
+            self._timeline.late += is_right
+            return Worthy.LATE
+        is_dead = _WRONG in self._branch
+        self._branch.append(_RIGHT if is_right and not is_dead else _WRONG)
+        return Worthy.DEAD if is_dead else Worthy.RIGHT if is_right else Worthy.WRONG
 
     def _send(self, now: float) -> None:
         unsent = tuple(self._branch[self._sent :])

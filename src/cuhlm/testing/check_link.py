@@ -12,6 +12,7 @@ or, to have one test per promise:
         check(my_link)
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -149,10 +150,19 @@ def check_refusal(link: Link) -> None:
         ("drafts and asks for more than one token", Block(_NEXT, (), (1,), (payload,), generate=2)),
         ("has no payload for a draft", Block(_NEXT, (), (1,))),
         ("has an unknown token", Block(_NEXT + 1, (VOCAB_SIZE,), generate=1)),
+        ("has a payload too many", Block(_NEXT, (), (1,), (payload, payload))),
         ("has a malformed payload", Block(_NEXT, (), (1,), (replace(payload, data=payload.data[:-1]),))),
         ("does not fit into the context", Block(_NEXT, (), generate=link_target().card.context_length)),
     ):
         with _session(link) as session:
+            session.send(block)
+            _expect_refusal(session, what)
+    for what, block in (
+        ("drafts and asks for more than one token, by the shared seed", Block(_NEXT, (), (1,), generate=2)),
+        ("has a payload where the rule needs none", Block(_NEXT, (), (1,), (payload,))),
+        ("drafts an unknown token", Block(_NEXT, (), (1, VOCAB_SIZE))),
+    ):
+        with _session(link, _KEYED) as session:
             session.send(block)
             _expect_refusal(session, what)
 
@@ -205,6 +215,22 @@ def check_wake(link: Link) -> None:
         _expect_made(_received(session), _target_tokens(1)[0], _NEXT)
 
 
+def check_patience(link: Link) -> None:
+    """A target whose patience lasts for ever makes a pass when it is asked, and none else."""
+    with _session(link, replace(_KEYED, patience_seconds=math.inf)) as session:
+        session.send(Block(_NEXT, (), generate=6))
+        made, right = 0, _target_tokens(6)
+        while made < 6:
+            check_generate(link)  # meanwhile the target is at work for another
+            session.wake()
+            _expect(session.receive(None) is None, "a target of endless patience waits to be asked")
+            session.offer(Chunk(_NEXT + made, tuple(right[made : made + 1]), _NEXT + made, asks=True))
+            verdict = _received(session)
+            _expect(verdict.position == _NEXT + made, "verdicts come in order, without gap or repetition")
+            made += verdict.accepted + 1
+            _expect(verdict.token == right[made - 1], "the tokens of a stream are the target's whenever it is asked")
+
+
 def check_sessions(link: Link) -> None:
     """Sessions beside each other do not mix."""
     other = replace(OPENING, prompt=(5, 5, 8, 1), seed=12)
@@ -252,6 +278,7 @@ LINK_CHECKS: tuple[LinkCheck, ...] = (
     check_block,
     check_ahead,
     check_wake,
+    check_patience,
     check_sessions,
     check_traffic,
     check_closed_session,

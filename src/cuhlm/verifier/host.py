@@ -120,6 +120,7 @@ class HostedSession:
         self._branch = Branch(self._pace.agreement)
         self._offered: SimpleQueue[Chunk] = SimpleQueue()  # filled by any thread, emptied by the model's
         self._asked_on = False
+        self._expects_drafts = True
         self._end_tokens = end_tokens
         self._batcher = batcher
         self._admission = admission
@@ -145,6 +146,8 @@ class HostedSession:
             ProtocolError: the block does not continue this session, or is malformed.
             ModelError: the forward pass failed.
         """
+        self._give_up()
+        self._expects_drafts = True
         return self._run(self._answering(block, tell))
 
     def offer(self, chunk: Chunk) -> None:
@@ -164,9 +167,9 @@ class HostedSession:
             self._batcher.call(_look_again)
 
     def expect_no_more(self) -> None:
-        """Wait for no drafts from now on: the device has said all that it will; any thread's."""
+        """Let the answer under way wait for no drafts: the device will send none for it; any thread's."""
+        self._expects_drafts = False
         if self._patience_seconds > 0:
-            self._patience_seconds = 0.0
             self._batcher.call(_look_again)
 
     def close(self) -> None:
@@ -233,11 +236,11 @@ class HostedSession:
 
     def _is_asked(self) -> bool:
         self._take_offered()
-        return self._asked_on or self._patience_seconds == 0
+        return self._asked_on or not self._expects_drafts
 
     def _has_drafts(self) -> bool:
         self._take_offered()
-        return bool(self._branch.drafts) or self._patience_seconds == 0
+        return bool(self._branch.drafts) or not self._expects_drafts
 
     def _take_offered(self) -> None:
         while not self._offered.empty():

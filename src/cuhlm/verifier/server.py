@@ -228,6 +228,7 @@ class Server:
                     session.offer(chunk_from_wire(request.chunk))
                 else:
                     if answering is not None:
+                        session.expect_no_more()
                         await answering
                     answering = asyncio.create_task(self._answer(session, block_from_wire(request.block), context))
                 reading = asyncio.create_task(self._next(requests, ("block", "chunk")))
