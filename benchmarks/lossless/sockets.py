@@ -109,9 +109,8 @@ def _measured(cell: Cell, answers: list[Recorded], said: list[dict[str, Any]]) -
         sum(record["stages"][stage] for record in records) for stage in ("sample", "draft", "verify", "target")
     )
     draft_passes = sum(record["draft_passes"] for record in records)
-    costs = Costs(
-        (drafting + arithmetic) / max(1, draft_passes), PassTime(cell.target_ms / 1e3, ROW * cell.target_ms / 1e3)
-    )
+    alone = cell.target_ms / 1e3 + verify / sum(record["target_passes"] for record in records)  # judging counts
+    costs = Costs((drafting + arithmetic) / max(1, draft_passes), PassTime(alone, ROW * cell.target_ms / 1e3))
     predicted = [replay(each.agrees, cell.channel, costs).delivered_at for each in answers]
     n = len(records)
     return Measured(

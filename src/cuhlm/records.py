@@ -66,7 +66,7 @@ class TokenRecord:
         beta: rejection probability of the draft token; None where nobody judged it.
         draft_passes: forward passes of the draft model.
         target_passes: forward passes of the target model.
-        target_rows: positions that they judged, 0 where that is not known.
+        target_rows: positions that they judged: one each, and one for each draft.
         transmitted: whether the device sent a block for this token.
         stages: seconds per stage.
     """

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cuhlm.errors import ConfigurationError
-from cuhlm.theory.randomness import Purpose, _open_unit, exponentials, raw_words, uniform, uniforms
+from cuhlm.theory.randomness import Purpose, _open_unit, exponentials, raw_words, some_words, uniform, uniforms
 
 seeds = st.integers(0, 2**64 - 1)
 positions = st.integers(0, 2**56 - 1)
@@ -31,6 +31,12 @@ def test_words_are_philox_of_the_key_in_counter_order(seed, position, purpose):
 @given(seeds, positions, st.sampled_from(list(Purpose)))
 def test_a_single_uniform_is_the_streams_first(seed, position, purpose):
     assert uniform(seed, position, purpose) == uniforms(seed, position, purpose)[0]
+
+
+@given(seeds, positions, st.sampled_from(list(Purpose)), st.lists(st.integers(0, 3000), max_size=12))
+def test_some_words_are_those_of_the_stream_at_these_indices(seed, position, purpose, indices):
+    words = some_words(seed, position, purpose, indices)
+    np.testing.assert_array_equal(words, raw_words(seed, position, purpose, 3001)[indices], strict=True)
 
 
 def test_known_answers():

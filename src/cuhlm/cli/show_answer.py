@@ -71,7 +71,7 @@ def stream_answer(
         notes.print(legend())
         notes.print(
             f"[dim]{settings.method.name}: {len(records)} tokens in {seconds:.1f} s, prompt included; "
-            f"{summary.transmitted_share:.0%} transmitted{_on_the_socket(summary)}[/]"
+            f"{_asked(settings, summary)}{_on_the_socket(summary)}[/]"
         )
 
 
@@ -87,6 +87,12 @@ def _shown(generation: Generator[Emit, None, Finish], console: Console) -> Gener
 
 def _not_kept(_record: TokenRecord) -> None:
     """Where no trace is asked for."""
+
+
+def _asked(settings: Settings, summary: Summary) -> str:
+    if settings.method.streams:
+        return f"{summary.target_passes_per_token:.2f} target passes a token"
+    return f"{summary.transmitted_share:.0%} transmitted"
 
 
 def _on_the_socket(summary: Summary) -> str:

@@ -108,6 +108,7 @@ def _judged(proposal: Proposal, offer: Offer, u: float | None, reply: Reply, wat
         beta=reply.verdict.betas[0] if reply.verdict.betas else None,
         draft_passes=1,
         target_passes=1,
+        target_rows=1,
         transmitted=True,
         stages=watch.stages(
             link=reply.seconds, target=reply.verdict.target_seconds, verify=reply.verdict.verify_seconds
@@ -133,6 +134,7 @@ def _made_by_target(reply: Reply, transmitted: bool) -> TokenRecord:
         wire_bytes_up=reply.bytes_up,
         wire_bytes_down=reply.bytes_down,
         target_passes=1,
+        target_rows=1,
         transmitted=transmitted,
         stages=stages,
     )

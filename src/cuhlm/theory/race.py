@@ -64,7 +64,8 @@ def race(law: Law, seed: int, position: int) -> Race:
         exponential = exponentials_of_words(some_words(seed, position, Purpose.RACE, support.tolist()))
         return _ranked(support, exponential / law[support])
     words = raw_words(seed, position, Purpose.RACE, law.size)
-    threshold = min(_LIKELY, float(law.max()) / _SPREAD)
+    # Divided in the law's own precision: rounded afterwards, by the comparison, it could exceed the bound's threshold.
+    threshold = min(_LIKELY, float(law.max() / _SPREAD))
     likely = law > threshold
     times = exponentials_of_words(words[likely]) / law[likely]
     second = float(np.partition(times, 1)[1]) if times.size > 1 else math.inf

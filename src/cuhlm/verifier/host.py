@@ -23,6 +23,9 @@ from cuhlm.verifier.session import Session
 
 _MOST_OFFERED = 256  # chunks that wait for a session's next pass
 
+LONGEST_PATIENCE_SECONDS = 60.0
+"""A device drafts within seconds: one that is silent for so long is waited for no more in this answer."""
+
 MAX_BLOCK = 256
 """Drafted tokens one block may carry. Each costs a row of |V| logits; far above need, far below what would hurt."""
 
@@ -227,12 +230,18 @@ class HostedSession:
         return verdict
 
     def _waiting(self) -> Flow[None]:
-        """Wait for drafts as long as there is patience; one that lasts for ever ends with the device's asking."""
+        """Wait for drafts as long as there is patience; one that lasts for ever ends with the device's asking.
+
+        A device that has said nothing for too long holds its place no longer than the rest of its answer takes.
+        """
+        until = time.monotonic() + min(self._patience_seconds, LONGEST_PATIENCE_SECONDS)
         if self._patience_seconds == math.inf:
-            yield Wait(self._is_asked)
+            yield Wait(self._is_asked, until)
             self._asked_on = False
         elif self._patience_seconds > 0:
-            yield Wait(self._has_drafts, time.monotonic() + self._patience_seconds)
+            yield Wait(self._has_drafts, until)
+        if time.monotonic() >= until and self._patience_seconds > LONGEST_PATIENCE_SECONDS:
+            self._expects_drafts = False
 
     def _is_asked(self) -> bool:
         self._take_offered()
