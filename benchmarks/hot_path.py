@@ -5,6 +5,7 @@
 Every token is transmitted (u_th = −1), so that each pays for every stage of its method; a skipped token pays for
 draft, sample and gate only. Methods are interleaved: each round decodes the same prompt with every one of them, at
 T = 1, the model's own distribution. Draft and verifier have one thread each. The stage times are those of the trace.
+A second table says what the keyed race costs, with which the target draws alone (`race.py`).
 """
 
 import argparse
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 
+import race
 from reporting import machine, summary
 from rich.console import Console
 from rich.table import Table
@@ -30,6 +32,7 @@ from cuhlm.records import TokenRecord
 from cuhlm.settings import Settings, settings_for
 from cuhlm.verifier.process import verifier_process
 
+RACE_ROUNDS = 60
 COMPARED = ("hlm", "u-hlm", "cu-hlm-offline", "cu-hlm", "route")
 PROMPT = "Write a short story about a robot that learns to paint."
 
@@ -93,7 +96,8 @@ def main() -> None:
         for name, of in records.items()
     }
     if options.json:
-        print(json.dumps({"machine": machine(), "microseconds": times, "bytes_per_token": traffic}, indent=2))
+        said = {"machine": machine(), "microseconds": times, "bytes_per_token": traffic}
+        print(json.dumps(said | race.measure(RACE_ROUNDS), indent=2))
         return
     table = Table(title="µs per transmitted token, median (quartiles)", caption=str(machine()))
     table.add_column("stage")
@@ -112,7 +116,7 @@ def main() -> None:
     table.add_row("beside the draft pass", *(f"{share:.1%}" for share in shares), end_section=True)
     for what in TRAFFIC:
         table.add_row(what, *(f"{traffic[name][what]:.0f}" for name in records))
-    Console(width=150).print(table)
+    Console(width=150).print(table, *race.tables(race.measure(RACE_ROUNDS)), sep="\n")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,16 @@ lazily and naively, at a position of its own. 16 MiB stream through the caches b
 The rows that the verifier judges in one pass, 16 sessions of 4 rows, are timed as a whole: a law and a race for each.
 """
 
+import argparse
+import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from reporting import summary
+from reporting import machine, summary
+from rich.console import Console
+from rich.table import Table
 
 from cuhlm.messages import Array, Sampling
 from cuhlm.theory.distributions import distribution
@@ -75,12 +80,44 @@ def judging_times(rounds: int) -> Summaries:
     return {name: summary(of) for name, of in times.items()}
 
 
-def measure(rounds: int) -> dict[str, object]:
-    """All numbers of this file, for --json and `show`."""
+def measure(rounds: int) -> dict[str, Any]:
+    """All numbers of this file, for --json and `tables`."""
     return {
-        "microseconds_of_a_race": {size: race_times(size, rounds) for size in VOCABULARIES},
+        "microseconds_of_a_race": {str(size): race_times(size, rounds) for size in VOCABULARIES},
         "microseconds_of_64_rows": judging_times(max(1, rounds // 4)),
     }
+
+
+def tables(measured: dict[str, Any]) -> tuple[Table, Table]:
+    """What `measure` found, for people."""
+    races = Table(title="µs of a race, median (quartiles)")
+    for heading in ("|V|", "law", "possible tokens", *WAYS):
+        races.add_column(heading, justify="left" if heading == "law" else "right")
+    for size, laws in measured["microseconds_of_a_race"].items():
+        for name, of in laws.items():
+            races.add_row(size, name, f"{of['possible']['median']:.0f}", *(shown(of[way]) for way in WAYS))
+    judged = Table(title=f"µs of {JUDGED_ROWS} laws and races, |V| = {JUDGED_VOCABULARY}")
+    judged.add_column("sampling")
+    judged.add_column("median (quartiles)", justify="right")
+    for name, of in measured["microseconds_of_64_rows"].items():
+        judged.add_row(name, shown(of))
+    return races, judged
+
+
+def shown(of: dict[str, float]) -> str:
+    return f"{of['median_us']:.0f} ({of['quartile_us']:.0f} … {of['upper_quartile_us']:.0f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What the keyed race costs.")
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    options = parser.parse_args()
+    measured = measure(options.rounds)
+    if options.json:
+        print(json.dumps({"machine": machine()} | measured, indent=2))
+    else:
+        Console(width=120).print(*tables(measured), machine(), sep="\n")
 
 
 if __name__ == "__main__":

@@ -42,9 +42,7 @@ class LinkSession(Protocol):
     def offer(self, chunk: Chunk) -> None:
         """Stream drafts ahead of the verdicts on a block that generates; does not wait, and nothing answers it.
 
-        Raises:
-            LinkError: the verifier is known to be lost.
-            ProtocolError: it refused something.
+        Where the verifier is lost nothing happens: `receive` says so, behind the verdicts that came before.
         """
         ...
 

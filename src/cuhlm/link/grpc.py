@@ -205,8 +205,8 @@ class GrpcSession:
 
     def offer(self, chunk: Chunk) -> None:
         """Stream drafts ahead."""
-        if self._ended is not None:
-            raise self._ended
+        if self._ended is not None:  # `receive` says so, once it has given what came before
+            return
         self._offered_to = chunk.position + len(chunk.drafted)
         self._outbox.put(pb.Request(chunk=chunk_to_wire(chunk)))
 

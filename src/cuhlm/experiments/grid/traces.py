@@ -27,6 +27,7 @@ SCHEMA: dict[str, Any] = {
     "beta": pl.Float64,
     "draft_passes": pl.Int64,
     "target_passes": pl.Int64,
+    "target_rows": pl.Int64,
     "transmitted": pl.Boolean,
     **{f"{stage}_seconds": pl.Float64 for stage in STAGES},
     "tv": pl.Float64,
