@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def race_times(vocab_size: int, rounds: int) -> dict[str, Summaries]:
         for name, of in laws.items():
             for way, run in WAYS.items():
                 law, position = of[number % 8], 8 + number
-                microseconds = timed(lambda run=run, law=law, position=position: run(law, 1, position))
+                microseconds = timed(partial(run, law, 1, position))
                 if number >= 0:
                     times[name][way].append(microseconds)
     possible = {name: float(np.median(np.count_nonzero(of, axis=1))) for name, of in laws.items()}
@@ -68,13 +69,18 @@ def race_times(vocab_size: int, rounds: int) -> dict[str, Summaries]:
     }
 
 
+def judge(rows: Array, sampling: Sampling) -> None:
+    for position, logits in enumerate(rows):
+        race(distribution(logits, sampling), 1, position)
+
+
 def judging_times(rounds: int) -> Summaries:
     """Microseconds of the laws and races of all rows of one pass, row by row as the verifier does, by sampling."""
     rows = normal_logits(JUDGED_ROWS, JUDGED_VOCABULARY)
     times: dict[str, list[float]] = {name: [] for name in JUDGED}
     for number in range(-1, rounds):
         for name, sampling in JUDGED.items():
-            microseconds = timed(lambda sampling=sampling: [race(distribution(z, sampling), 1, 9) for z in rows])
+            microseconds = timed(partial(judge, rows, sampling))
             if number >= 0:
                 times[name].append(microseconds)
     return {name: summary(of) for name, of in times.items()}
