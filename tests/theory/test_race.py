@@ -34,14 +34,14 @@ Rule = Callable[[Array, int], int]
 """The token of a law at a position."""
 
 
-def normalised(weights: npt.NDArray[np.float64]) -> Array:
-    return (weights / weights.sum()).astype(np.float32)
+def normalised(weights: npt.NDArray[np.floating]) -> Array:
+    return np.asarray(weights / weights.sum(), np.float32)
 
 
 def few(size: int, support: int, rng: Generator) -> Array:
     law = np.zeros(size, np.float32)
     law[rng.permutation(size)[:support]] = rng.random(min(support, size), np.float32) + np.float32(1e-3)
-    return law / law.sum()
+    return normalised(law)
 
 
 KINDS: dict[str, Callable[[int, Generator], Array]] = {
