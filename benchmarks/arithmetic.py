@@ -21,7 +21,8 @@ from rich.table import Table
 from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.messages import Payload, Sampling
 from cuhlm.theory.distributions import LogitRow, distribution, law_of
-from cuhlm.theory.randomness import Purpose, exponentials, uniform
+from cuhlm.theory.race import race
+from cuhlm.theory.randomness import Purpose, uniform
 from cuhlm.theory.rejection import RejectionModel
 from cuhlm.theory.truncation import distortion_by_k, online_top, top_k
 from cuhlm.theory.uncertainty import (
@@ -66,7 +67,7 @@ SCANS = {
     "accept": "0",
     "replace": "4: max, −, max, block Σ",
     "one uniform": "0",
-    "exponentials of |V|": "7: raw, shift, →float64, +, ×, ln, −",
+    "keyed race": "¼ raw words; 6: >, count, max, >, ≥, find",
     "D(k) for every k": "sorts |V|; about 12",
 }
 
@@ -136,7 +137,7 @@ def calls(vocab_size: int, number: int) -> dict[str, Callable[[], object]]:
         "accept": lambda: accepts(believed, wanted, 0.5),
         "replace": lambda: replacement(law, y, 0.5),
         "one uniform": lambda: uniform(number, 1, Purpose.ACCEPT),
-        "exponentials of |V|": lambda: exponentials(number, 0, vocab_size),
+        "keyed race": lambda: race(x, number, 0),
         "D(k) for every k": lambda: distortion_by_k(x),
     }
 

@@ -88,21 +88,26 @@ def judging_times(rounds: int) -> Summaries:
 
 def measure(rounds: int) -> dict[str, Any]:
     """All numbers of this file, for --json and `tables`."""
+    few = max(1, rounds // 4)  # of the longer call
     return {
+        "rounds": rounds,
+        "rounds_of_64_rows": few,
         "microseconds_of_a_race": {str(size): race_times(size, rounds) for size in VOCABULARIES},
-        "microseconds_of_64_rows": judging_times(max(1, rounds // 4)),
+        "microseconds_of_64_rows": judging_times(few),
     }
 
 
 def tables(measured: dict[str, Any]) -> tuple[Table, Table]:
     """What `measure` found, for people."""
-    races = Table(title="µs of a race, median (quartiles)")
+    races = Table(title=f"µs of a race, median (quartiles), n = {measured['rounds']}")
     for heading in ("|V|", "law", "possible tokens", *WAYS):
         races.add_column(heading, justify="left" if heading == "law" else "right")
     for size, laws in measured["microseconds_of_a_race"].items():
         for name, of in laws.items():
             races.add_row(size, name, f"{of['possible']['median']:.0f}", *(shown(of[way]) for way in WAYS))
-    judged = Table(title=f"µs of {JUDGED_ROWS} laws and races, |V| = {JUDGED_VOCABULARY}")
+    judged = Table(
+        title=f"µs of {JUDGED_ROWS} laws and races, |V| = {JUDGED_VOCABULARY}, n = {measured['rounds_of_64_rows']}"
+    )
     judged.add_column("sampling")
     judged.add_column("median (quartiles)", justify="right")
     for name, of in measured["microseconds_of_64_rows"].items():

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import queue
 import socket
 import struct
 import subprocess
@@ -617,6 +618,21 @@ def test_a_device_that_closes_its_way_up_while_the_target_waits_to_be_asked_gets
 
     heard = eventually(replies, VerifierBusy)
     assert tuple(reply.verdict.token for reply in heard[1:]) == right[:7]
+
+
+def test_a_device_that_asks_anew_while_the_target_waits_to_be_asked_gets_both_answers(
+    right: tuple[int, ...],
+) -> None:
+    said: queue.SimpleQueue[pb.Request | None] = queue.SimpleQueue()  # stays open: a way up that ends asks for the rest
+    said.put(pb.Request(open=opening_to_wire(ECONOMY)))
+    for block in (Block(3, (), generate=5), Block(8, (), generate=1)):
+        said.put(pb.Request(block=block_to_wire(block)))
+    with serving(TARGET) as where, grpc.insecure_channel(where) as channel:
+        stream = channel.stream_stream(GENERATE, pb.Request.SerializeToString, pb.Reply.FromString)
+        heard = stream(iter(said.get, None), timeout=HANG_SECONDS)
+        told = [next(heard) for _ in range(7)]
+        said.put(None)
+    assert tuple(reply.verdict.token for reply in told[1:]) == right[:6]
 
 
 def test_another_thread_wakes_who_waits_for_a_verdict_and_nothing_is_lost(

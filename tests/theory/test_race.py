@@ -18,8 +18,17 @@ from cuhlm.messages import Array, Sampling
 from cuhlm.testing.law_checks import LawCheck, check_joint_law, check_law
 from cuhlm.theory.distributions import distribution, softmax
 from cuhlm.theory.quality import total_variation
-from cuhlm.theory.race import Race, draw_keyed, naive_race, race
-from cuhlm.theory.randomness import exponentials
+from cuhlm.theory.race import (
+    Race,
+    draw_keyed,
+    exponentials,
+    exponentials_from,
+    exponentials_up_to,
+    least_short,
+    naive_race,
+    race,
+)
+from cuhlm.theory.randomness import Purpose, exponentials_of_words, raw_words
 
 N = 20_000
 FALSE_ALARM = 1e-4
@@ -50,6 +59,7 @@ KINDS: dict[str, Callable[[int, Generator], Array]] = {
     "softmax": lambda size, rng: softmax(rng.normal(0, 3, size).astype(np.float32)),
     "peaked": lambda size, rng: softmax(rng.normal(0, 12, size).astype(np.float32)),
     "one nearly certain": lambda size, rng: normalised(np.where(np.arange(size) == rng.integers(size), 1, 1e-12)),
+    "one far ahead": lambda size, rng: softmax(rng.normal(0, 2, size).astype(np.float32) + 40 * (np.arange(size) == 7)),
     "flat": lambda size, _: np.full(size, 1 / size, np.float32),
     "nearly flat": lambda size, rng: normalised(1 + 1e-6 * rng.random(size)),
     "tied": lambda size, rng: normalised(2.0 ** -rng.integers(0, 4, size)),
@@ -107,6 +117,57 @@ def test_a_whole_vocabulary_ends_as_by_the_naive_race(size: int) -> None:
     for position, spread in enumerate((1, 2, 4, 8)):
         law = softmax(rng.normal(0, spread, size).astype(np.float32))
         assert race(law, size, position) == naive_race(law, size, position)
+
+
+@given(st.floats(2.0**-12, 9.0))
+def test_the_least_short_is_the_least_that_an_exponential_may_have(exponential: float) -> None:
+    short = least_short(exponential)
+    below, same, above = exponentials_from(np.array([short - 1, short, short + 1], np.uint16))
+    assert below > exponential >= same * (1 - 1e-9)
+    assert exponential > above
+
+
+@given(seeds, positions, st.lists(st.integers(0, 2**16 - 1), min_size=1))
+def test_an_exponential_lies_between_those_of_its_short(seed: int, position: int, shorts: list[int]) -> None:
+    of = np.array(shorts, np.uint16)
+    least, most = exponentials_from(of), exponentials_up_to(of)
+    assert (least > 0).all()
+    assert (least < most).all()
+    rest = raw_words(seed, position, Purpose.RACE_REST, of.size) >> np.uint64(16)
+    these = exponentials_of_words((of.astype(np.uint64) << np.uint64(48)) | rest)
+    assert (least <= these).all()
+    assert (these <= most).all()
+
+
+def test_the_noise_of_a_key_is_known() -> None:
+    np.testing.assert_allclose(
+        exponentials(7, 3, 49_152)[[0, 5, 49_151]],
+        [2.0591546145066144, 0.2688561213031766, 0.16829229335672277],
+        rtol=1e-15,
+    )
+
+
+@given(seeds, positions, st.integers(1, 300))
+def test_a_tokens_noise_does_not_depend_on_how_many_there_are(seed: int, position: int, size: int) -> None:
+    np.testing.assert_array_equal(exponentials(seed, position, size), exponentials(seed, position, 301)[:size])
+
+
+def test_the_noise_is_exponential_and_its_shorts_are_independent() -> None:
+    # Null hypothesis: Exp(1), and no correlation of a token's with one up to 16 ids further. n = 200000; Kolmogorov's
+    # statistic at a false-alarm rate of 1e-4 is 2.23/√n, and sees differences above 0.01; so do correlations, of
+    # numbers made uniform, above 4.5/√n in 16 trials. The wrong rules, squared and summed in pairs, are rejected.
+    waits = exponentials(5, 0, 200_000)
+    steps = (np.arange(waits.size) + 0.5) / waits.size
+    limit = 2.23 / math.sqrt(waits.size)
+    assert np.abs(1 - np.exp(-np.sort(waits)) - steps).max() < limit
+    assert np.abs(1 - np.exp(-(np.sort(waits) ** 2)) - steps).max() > limit
+    even = np.exp(-waits) - 0.5
+    assert all(abs(correlation(even, shift)) < 4.5 / math.sqrt(waits.size) for shift in range(1, 17))
+    assert correlation(even[1:] + even[:-1], 1) > 4.5 / math.sqrt(waits.size)
+
+
+def correlation(numbers: npt.NDArray[np.float64], shift: int) -> float:
+    return float(np.corrcoef(numbers[shift:], numbers[:-shift])[0, 1])
 
 
 @given(laws(), seeds, positions)

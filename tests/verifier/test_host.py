@@ -20,6 +20,7 @@ from cuhlm.errors import ConfigurationError, ProtocolError, VerifierBusy
 from cuhlm.messages import Block, Chunk, Opening, Sampling, Verdict, Verification
 from cuhlm.testing import PaddedEngine, ToyEngine
 from cuhlm.theory.pacing import PassTime
+from cuhlm.verifier import host
 from cuhlm.verifier.host import HostedSession, Verifier
 
 VOCAB = 12
@@ -344,6 +345,18 @@ def test_a_target_that_nothing_more_will_be_said_to_goes_on_alone(quick: Verifie
             assert listening.says_nothing(quick)
             session.expect_no_more()
             assert tuple(each.token for each in listening.rest()) == right[:6]
+
+
+@pytest.mark.parametrize("patience_seconds", [math.inf, FOR_EVER])
+def test_a_device_that_says_nothing_any_more_is_waited_for_once_and_no_longer_than_the_longest_patience(
+    patience_seconds: float, quick: Verifier, right: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "LONGEST_PATIENCE_SECONDS", 0.5)
+    with closing(quick.open(replace(KEYED, patience_seconds=patience_seconds))) as session:
+        begun = time.monotonic()
+        listening = Listening(session, Block(3, (), generate=COUNT))
+        assert tuple(each.token for each in listening.rest()) == right
+        assert 0.5 <= time.monotonic() - begun < 0.5 * COUNT
 
 
 def test_a_target_of_finite_patience_waits_so_long_for_drafts_and_then_goes_on_alone(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cuhlm.errors import ConfigurationError
-from cuhlm.theory.randomness import Purpose, exponentials
+from cuhlm.theory.randomness import Purpose, exponential
 
 Floats = npt.NDArray[np.float64]
 
@@ -105,7 +105,7 @@ class ShannonRate:
 @lru_cache(maxsize=2**16)
 def _fade(seed: int, index: int) -> float:
     """|h|² of a transmission; kept, as a trace billed for many channels meets each of its fades again and again."""
-    return float(exponentials(seed, index, 1, Purpose.FADING)[0])
+    return exponential(seed, index, Purpose.FADING)
 
 
 def capacity(bandwidth_hz: float, snr_db: float, gain: float) -> float:

@@ -11,8 +11,8 @@ generators that yield an `Advance`, are sent the `Rows` that came of it, and ret
     batcher.run(next_token(sequence, 7)).result()
 
 All flows that shared a pass think before the next one, and take part in it: nobody is left behind. (In this one thread:
-16 sessions that judge take 2 ms beside a pass of 114, and 3.5 in a pool of threads.) Long texts are read in pieces, one
-a pass and in turn, so that those who want a token wait for a piece and not for a text; one who leaves is waited for no
+16 sessions that judge 4 rows each take 11 ms, and 13 to 24 in a pool of threads.) Long texts are read in pieces, one a
+pass and in turn, so that those who want a token wait for a piece and not for a text; one who leaves is waited for no
 longer than that.
 
 A lone caller who blocks needs no other thread: while the model is free, its own makes the pass (waking another one and

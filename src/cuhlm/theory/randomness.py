@@ -4,7 +4,7 @@ Every random number in the system is a function of its key, so a request sent tw
 replay is exact, and drafting ahead can be rolled back. The streams are the raw 64-bit words of numpy's
 counter-based Philox4x64-10, which are the same on every machine and in every numpy version; numpy's
 ``Generator`` promises neither and is not used. Made of the raw words here, uniforms are the same everywhere too;
-only the logarithm in `exponentials` may differ in its last bit between processors.
+only the logarithm in `exponentials_of_words` may differ in its last bit between processors.
 """
 
 import operator
@@ -34,9 +34,10 @@ class Purpose(IntEnum):
     GATE = 5  # the random gate
     UNCERTAINTY = 6  # temperatures and samples of the sampled disagreement
     FADING = 7  # the channel
-    RACE = 8  # the exponential race shared by device and verifier
+    RACE = 8  # the exponential race shared by device and verifier: the highest 16 bits of each token's word
     CALIBRATION = 9  # choosing calibration tokens
     BOOTSTRAP = 10  # resampling for intervals
+    RACE_REST = 11  # the other 48
 
 
 def check_seed(seed: int) -> int:
@@ -119,31 +120,13 @@ def uniform(seed: int, position: int, purpose: Purpose) -> float:
     return ((_block(*_key(seed, position, purpose), 1)[0] >> 12) + 0.5) * 2.0**-52
 
 
-def exponentials(
-    seed: int, position: int, token_ids: int | npt.NDArray[np.integer], purpose: Purpose = Purpose.RACE
-) -> Floats:
-    """Exp(1) numbers E_{t,i} of the race (design 2.6), one per token id.
-
-    The number of an id does not depend on which other ids are asked for: it is word i of the stream.
-
-    Args:
-        seed: of the session.
-        position: t.
-        token_ids: ids, shape (n,), or a count n, which stands for the ids 0 … n − 1.
-        purpose: of the stream.
-
-    Returns:
-        shape (n,), float64, above 0.
+def exponential(seed: int, position: int, purpose: Purpose) -> float:
+    """The first number of the stream as one that is Exp(1), above 0.
 
     Raises:
         ConfigurationError: seed or position is out of range.
     """
-    if isinstance(token_ids, int):
-        return exponentials_of_words(raw_words(seed, position, purpose, token_ids))
-    if token_ids.size == 0:
-        return np.empty(0)
-    # Making all words up to the largest id is cheaper than any vectorised Philox in numpy.
-    return exponentials_of_words(raw_words(seed, position, purpose, int(token_ids.max()) + 1)[token_ids])
+    return float(exponentials_of_words(some_words(seed, position, purpose, [0]))[0])
 
 
 def exponentials_of_words(words: Words) -> Floats:
