@@ -24,17 +24,20 @@ class Cell:
         target_ms: a pass of the target that makes one token.
         round_trip_ms: of the link.
         up_kbps: its rate up; down it is `DOWN_BITS_PER_SECOND`, or as little.
+        live: on sockets the built-in pair decodes, padded to these times; otherwise recorded answers are replayed.
     """
 
     draft_ms: float
     target_ms: float
     round_trip_ms: float
     up_kbps: float = 1000.0
+    live: bool = False
 
     @property
     def name(self) -> str:
         """For tables."""
-        return f"{self.draft_ms:g}/{self.target_ms:g} ms, {self.round_trip_ms:g} ms, {self.up_kbps:g} kbit/s"
+        pair = ", built-in pair" if self.live else ""
+        return f"{self.draft_ms:g}/{self.target_ms:g} ms, {self.round_trip_ms:g} ms, {self.up_kbps:g} kbit/s{pair}"
 
     @property
     def channel(self) -> Channel:
@@ -60,5 +63,8 @@ CHOSEN = (
     Cell(15, 40, 50),
     Cell(25, 15, 50),
     Cell(15, 80, 100),
+    Cell(8, 40, 5, live=True),
+    Cell(8, 40, 50, live=True),
+    Cell(8, 40, 200, live=True),
 )
 """The cells that are run on real sockets."""

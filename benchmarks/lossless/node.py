@@ -4,6 +4,7 @@
     python -m benchmarks.lossless.node device --verifier ADDRESS:PORT …
 
 Both replay the recorded answers, with passes as long as the cell says; wire, race and arithmetic are the real ones.
+With --live the built-in pair writes them anew, one thread each, in passes padded to that length.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from benchmarks.lossless.replay_engine import ReplayEngine, replayed_prompt
 
 from cuhlm.device.device import Device, Request
 from cuhlm.device.ending import Limits
+from cuhlm.engines.base import Engine
+from cuhlm.engines.load import load_engine
 from cuhlm.link.grpc import GrpcLink, Security
 from cuhlm.messages import Sampling
 from cuhlm.methods import find_method
@@ -36,8 +39,10 @@ METHODS = ("remote", "lossless")
 
 def serve(options: argparse.Namespace, answers: Sequence[Recorded]) -> None:
     """The target, until it is ended."""
-    padded = PaddedEngine(ReplayEngine(answers, "tokens"), PassTime(options.alone, options.per_row))
-    with closing(Verifier(padded, max_sessions=4, token=os.environ["CUHLM_TOKEN"])) as verifier:
+    with (
+        closing(_engine(options, answers)) as engine,
+        closing(Verifier(_padded(engine, options), max_sessions=4, token=os.environ["CUHLM_TOKEN"])) as verifier,
+    ):
         asyncio.run(_serve(verifier, options.listen))
 
 
@@ -50,19 +55,31 @@ async def _serve(verifier: Verifier, listen: str) -> None:
 
 def generate(options: argparse.Namespace, answers: Sequence[Recorded]) -> None:
     """Every answer with each method in turn, one JSON line each."""
-    padded = PaddedEngine(ReplayEngine(answers, "drafts"), PassTime(options.alone, options.per_row))
     security = Security(os.environ["CUHLM_TOKEN"])
     with (
+        closing(_engine(options, answers)) as engine,
         closing(GrpcLink(options.verifier, security=security, deadline_seconds=60)) as link,
-        closing(Device(padded, link)) as device,
+        closing(Device(_padded(engine, options), link)) as device,
     ):
         for index, answer in enumerate(answers):
+            prompt = tuple(answer.prompt_tokens) if options.live else replayed_prompt(index, answer)
+            request = Request(prompt, SAMPLING, answer.seed, Limits(len(answer.tokens)))
             for name in METHODS if index % 2 else METHODS[::-1]:
-                print(json.dumps(_said(device, index, answer, name)), flush=True)
+                print(json.dumps({"answer": index} | _said(device, request, answer, name)), flush=True)
 
 
-def _said(device: Device, index: int, answer: Recorded, name: str) -> dict[str, object]:
-    request = Request(replayed_prompt(index, answer), SAMPLING, answer.seed, Limits(len(answer.tokens)))
+def _engine(options: argparse.Namespace, answers: Sequence[Recorded]) -> Engine:
+    if options.live:
+        model = "smollm2-135m" if options.end == "verifier" else "smollm2-draft"
+        return load_engine(model, context_length=1024, threads=1)
+    return ReplayEngine(answers, "tokens" if options.end == "verifier" else "drafts")
+
+
+def _padded(engine: Engine, options: argparse.Namespace) -> Engine:
+    return PaddedEngine(engine, PassTime(options.alone, options.per_row))
+
+
+def _said(device: Device, request: Request, answer: Recorded, name: str) -> dict[str, object]:
     settings = Settings(find_method(name))
     decided, records = [], []
     began = time.monotonic()
@@ -71,7 +88,6 @@ def _said(device: Device, index: int, answer: Recorded, name: str) -> dict[str, 
         records.append(emit.record)
     assert [record.token for record in records] == answer.tokens, "the text is the target's"
     return {
-        "answer": index,
         "method": name,
         "delivered_at": decided,
         "records": [msgspec.to_builtins(record) for record in records],
@@ -85,6 +101,7 @@ def main() -> None:
     parser.add_argument("--answers", type=int, required=True)
     parser.add_argument("--alone", type=float, required=True, help="seconds of a pass over one token")
     parser.add_argument("--per-row", type=float, required=True, help="seconds that each further one adds")
+    parser.add_argument("--live", action="store_true", help="the built-in pair itself")
     parser.add_argument("--listen")
     parser.add_argument("--verifier")
     options = parser.parse_args()

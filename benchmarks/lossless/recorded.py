@@ -17,6 +17,9 @@ from cuhlm.theory.race import race
 QWEN = Path(__file__).parent / "qwen.jsonl"
 """Qwen2.5-Coder-Instruct 0.5B and 1.5B (Q4_K_M) on GSM8K, HumanEval and AlpacaEval prompts."""
 
+BUILT_IN = Path(__file__).parent / "built_in.jsonl"
+"""The built-in pair on the evaluation prompts of the experiments."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -29,6 +32,7 @@ class Recorded:
         prompt_tokens: the prompt's.
         tokens: of the answer.
         drafts: what the draft drew at each position, by the same race on the target's own history.
+        runner_ups: what the draft's race would have drawn without its winner; −1 where nothing.
         us: uncertainty of each draft, to three digits.
         gaps: race gap of each, likewise; 99 where no other token was possible.
     """
@@ -39,6 +43,7 @@ class Recorded:
     prompt_tokens: list[int]
     tokens: list[int]
     drafts: list[int]
+    runner_ups: list[int]
     us: list[float]
     gaps: list[float]
 
@@ -60,12 +65,13 @@ def record(
     """Let the target answer, and the draft read along."""
     sampling = Sampling(temperature)
     measure = make_measurement(UncertaintySettings(), seed)
-    answer = Recorded(name, temperature, seed, list(prompt), [], [], [], [])
+    answer = Recorded(name, temperature, seed, list(prompt), [], [], [], [], [])
     for at in walk(draft, target, prompt, sampling, seed, max_tokens):
         row = LogitRow.of(at.draft_logits)
         outcome = race(law_of(row, sampling), seed, at.position)
         answer.tokens.append(at.token)
         answer.drafts.append(outcome.token)
+        answer.runner_ups.append(-1 if outcome.runner_up is None else outcome.runner_up)
         answer.us.append(round(measure(row, outcome.token, at.position), 3))
         answer.gaps.append(round(min(outcome.gap, 99.0), 3))
     return answer

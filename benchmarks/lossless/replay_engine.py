@@ -10,7 +10,7 @@ from cuhlm.engines.base import Advance
 from cuhlm.messages import Array, ModelCard
 
 VOCAB = 151_936
-"""Of the Qwen pair: what is done per row costs what it does there."""
+"""Of the Qwen pair."""
 _FAR = np.float32(-200.0)
 
 Says = Literal["tokens", "drafts"]
@@ -27,14 +27,16 @@ class ReplayEngine:
     Args:
         answers: found by their prompts.
         says: the target's tokens, or the draft's.
+        vocab_size: above all of them; what is done per row costs by it.
     """
 
-    def __init__(self, answers: Sequence[Recorded], says: Says) -> None:
+    def __init__(self, answers: Sequence[Recorded], says: Says, vocab_size: int = VOCAB) -> None:
         self._answers = answers
         self._says = says
-        self.tokenizer = _Tokenizer()
+        self.vocab_size = vocab_size
+        self.tokenizer = _Tokenizer(vocab_size)
         self.card = ModelCard(
-            f"replayed {says}", VOCAB, "replayed", 4096, batch_invariant=True, fingerprint=f"replayed {says}"
+            f"replayed {says}", vocab_size, "replayed", 4096, batch_invariant=True, fingerprint=f"replayed {says}"
         )
 
     def open(self) -> "_Sequence":
@@ -68,7 +70,7 @@ class _Sequence:
 
     def append(self, tokens: Sequence[int], rows: int = 1) -> Array:
         self._tokens += tokens
-        logits = np.full((rows, VOCAB), _FAR, np.float32)
+        logits = np.full((rows, self._engine.vocab_size), _FAR, np.float32)
         for row in range(rows):
             end = len(self._tokens) - rows + 1 + row
             logits[row, self._engine.next_token(self._tokens[:end])] = 0
@@ -86,8 +88,11 @@ class _Tokenizer:
 
     end_tokens: frozenset[int] = frozenset()
 
+    def __init__(self, vocab_size: int) -> None:
+        self._vocab_size = vocab_size
+
     def vocabulary(self) -> list[bytes]:
-        return [b""] * VOCAB
+        return [b""] * self._vocab_size
 
     def tokenize(self, text: str) -> list[int]:
         raise NotImplementedError(text)

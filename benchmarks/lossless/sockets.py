@@ -75,7 +75,7 @@ def measure(cell: Cell, path: Path, count: int, told: Callable[[], None]) -> Mea
     answers = chosen(path, count)
     up, down = directions(ShapedLink(cell.name, cell.channel))
     draft, target = cell.draft_ms / 1e3, cell.target_ms / 1e3
-    shared = ["--recorded", str(path), "--answers", str(count)]
+    shared = ["--recorded", str(path), "--answers", str(count), *(["--live"] if cell.live else [])]
     said: list[dict[str, Any]] = []
     with ExitStack() as stack:
         device, verifier = stack.enter_context(joined_namespaces())

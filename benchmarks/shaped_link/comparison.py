@@ -10,7 +10,9 @@ import numpy.typing as npt
 from cuhlm.channel.billing import Count, bill
 from cuhlm.channel.compute import MEASURED
 from cuhlm.channel.presets import Channel
+from cuhlm.measuring.timeline import Costs, replay
 from cuhlm.records import TokenRecord
+from cuhlm.theory.pacing import PassTime
 
 Floats = npt.NDArray[np.float64]
 
@@ -26,11 +28,14 @@ class Answer:
         method: its name.
         records: of all tokens.
         decided_at: seconds on the link's clock, one per token.
+        agrees: per token, whether the draft on the target's own history was the target's; None where the method does
+            not stream its drafts ahead.
     """
 
     method: str
     records: tuple[TokenRecord, ...]
     decided_at: tuple[float, ...]
+    agrees: tuple[bool, ...] | None = None
 
     @property
     def compared(self) -> tuple[TokenRecord, ...]:
@@ -49,9 +54,27 @@ class Answer:
         """Seconds per compared token by the simulator, with compute as this run measured it, shape (n − 1,).
 
         Each token is billed from where it really began: on a rate trace, a small error would otherwise move the
-        tokens after it into other intervals.
+        tokens after it into other intervals. Where drafts stream ahead tokens do not follow one another: the answer
+        is replayed as a whole, from where it began, and pays for what it says on the socket whatever the count.
         """
+        if self.agrees is not None:
+            costs = streaming_costs(self.compared)
+            begins = max(0.0, self.decided_at[0] - channel.round_trip_seconds - costs.target.alone)
+            return np.diff(replay(self.agrees, channel, costs, begins=begins).delivered_at)
         return bill(self.compared, channel, MEASURED, count=count, begins=self.decided_at[:-1]).seconds
+
+
+def streaming_costs(records: Sequence[TokenRecord]) -> Costs:
+    """What a run with drafts streamed ahead took: the median draft, and the line through the target's passes."""
+    drafts = [(each.stages.draft + each.stages.arithmetic) / each.draft_passes for each in records if each.draft_passes]
+    passes = [each for each in records if each.target_passes]
+    rows = np.array([each.target_rows - 1 for each in passes], float)
+    seconds = np.array([each.stages.target + each.stages.verify for each in passes])
+    if np.ptp(rows) > 0:
+        per_row, alone = np.polyfit(rows, seconds, 1)
+    else:
+        per_row = alone = float(seconds.mean())
+    return Costs(float(np.median(drafts)) if drafts else 0.0, PassTime(float(alone), max(0.0, float(per_row))))
 
 
 @dataclass(frozen=True, slots=True)

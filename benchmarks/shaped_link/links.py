@@ -48,6 +48,7 @@ def shaped_links(recorded: Path | None = None) -> tuple[ShapedLink, ...]:
     drive = find_channel(f"trace:{recorded}:down_mbps={_TRACE_DOWN_MBPS}") if recorded else DRIVE
     lte = find_channel("lte")
     return (
+        ShapedLink("lan", find_channel("lan")),
         ShapedLink("lte", lte),
         ShapedLink("satellite", find_channel("satellite")),
         ShapedLink("3g", find_channel("3g")),

@@ -3,17 +3,20 @@
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from benchmarks.shaped_link.comparison import Answer, Comparison, compare
+from benchmarks.shaped_link.device import MOST_TOKENS, path
 from benchmarks.shaped_link.direction import Counts
 from benchmarks.shaped_link.emulator import Emulator, running
 from benchmarks.shaped_link.links import ShapedLink, directions
 from benchmarks.shaped_link.namespaces import joined_namespaces
 from benchmarks.shaped_link.processes import device_in, verifier_in
 
+from cuhlm.errors import LinkError
 from cuhlm.records import read_trace
 
 
@@ -67,6 +70,7 @@ def run(link: ShapedLink, plan: Plan, told: Callable[[str], None]) -> LinkResult
         ConfigurationError: no namespaces can be made.
         LinkError: verifier or device failed.
     """
+    agrees = [_agreements(seed) for seed in range(plan.rounds)] if "lossless" in plan.methods else []
     up, down = directions(link)
     with (
         joined_namespaces(congestion_control=plan.congestion_control) as (device, verifier),
@@ -79,7 +83,7 @@ def run(link: ShapedLink, plan: Plan, told: Callable[[str], None]) -> LinkResult
         command += [part for method in plan.methods for part in ("--method", method)]
         answers: list[Answer] = []
         with device_in(device, address, command) as lines:
-            for each in _answers(lines, emulator.began):
+            for each in _answers(lines, emulator.began, agrees):
                 answers.append(each)
                 told(each.method)
     return LinkResult(
@@ -92,8 +96,25 @@ def run(link: ShapedLink, plan: Plan, told: Callable[[str], None]) -> LinkResult
     )
 
 
-def _answers(lines: Iterator[str], began: float) -> Iterator[Answer]:
-    """What the device printed, on the link's clock."""
+@cache
+def _agreements(seed: int) -> tuple[tuple[int, bool], ...]:
+    """Along the target's own answer, its tokens, and whether the draft's is the same; for all links."""
+    return tuple((record.token, record.token == record.draft_token) for record in path(seed, MOST_TOKENS))
+
+
+def _answers(lines: Iterator[str], began: float, agreements: Sequence[Sequence[tuple[int, bool]]]) -> Iterator[Answer]:
+    """What the device printed, on the link's clock.
+
+    Raises:
+        LinkError: the text of `lossless` is not the target's.
+    """
     for line in lines:
         said = json.loads(line)
-        yield Answer(said["method"], tuple(read_trace(said["trace"])), tuple(at - began for at in said["decided_at"]))
+        records = tuple(read_trace(said["trace"]))
+        agrees = None
+        if said["method"] == "lossless":
+            known = agreements[said["seed"]][: len(records)]
+            if (heard := [record.token for record in records]) != [token for token, _ in known]:
+                raise LinkError(f"`lossless` wrote {heard}; expected the target's own {[token for token, _ in known]}")
+            agrees = tuple(agree for _, agree in known)
+        yield Answer(said["method"], records, tuple(at - began for at in said["decided_at"]), agrees)

@@ -90,15 +90,16 @@ class Timeline:
         return sum(CHUNK_BITS + drafts * DRAFT_BITS for _, _, drafts in self.chunks)
 
 
-def replay(agrees: Sequence[bool], channel: Channel, costs: Costs) -> Timeline:
+def replay(agrees: Sequence[bool], channel: Channel, costs: Costs, *, begins: float = 0.0) -> Timeline:
     """The timeline of an answer under `lossless`.
 
     Args:
         agrees: per token, whether the draft on the target's own history is the target's token.
         channel: rates and round trip; chunks and verdicts pay for their bits on the socket.
         costs: what computing takes.
+        begins: when the device asks, on the channel's clock.
     """
-    return _Replay(agrees, channel, costs).run()
+    return _Replay(agrees, channel, costs, begins=begins).run()
 
 
 def bill_streamed(records: Sequence[TokenRecord], channel: Channel, compute: ComputeTable) -> Bill:
@@ -141,7 +142,10 @@ def replay_remote(tokens: int, channel: Channel, costs: Costs) -> Timeline:
 class _Replay:
     """One answer. Tokens are only right or wrong; positions count from the answer's first token."""
 
-    def __init__(self, agrees: Sequence[bool], channel: Channel, costs: Costs, *, drafts: bool = True) -> None:
+    def __init__(
+        self, agrees: Sequence[bool], channel: Channel, costs: Costs, *, drafts: bool = True, begins: float = 0.0
+    ) -> None:
+        self._begins = begins
         self._agrees = agrees
         self._channel = channel
         self._costs = costs
@@ -256,7 +260,7 @@ class _Replay:
         self._sent, self._sent_at = len(self._branch), now
         starts = max(now, self._up_free)
         bits = CHUNK_BITS + len(unsent) * DRAFT_BITS
-        self._up_free = starts + self._channel.rate.uplink_seconds(bits, starts, chunk.position)
+        self._up_free = starts + self._channel.rate.uplink_seconds(bits, self._begins + starts, chunk.position)
         arrives = self._up_free + self._channel.round_trip_seconds / 2
         self._timeline.chunks.append((now, arrives, len(unsent)))
         self._at(arrives, lambda _: self._take(chunk))
