@@ -278,8 +278,8 @@ class _NeverWakes(_Wrong):
 
 
 BROKEN = {
-    _ForgetsTheSeed: "the token at position 3",
-    _ForgetsTheTemperature: "β is max",
+    _ForgetsTheSeed: "the token at position 7",
+    _ForgetsTheTemperature: "the token at position 3",
     _ShortensTheVocabulary: "the vocabulary is the target's",
     _KeepsPlaces: "a session that is closed gives its place back",
     _WaitsWhereItShouldLook: "to look for a verdict does not wait",

@@ -164,6 +164,7 @@ class _Unsteady:
 
     def __init__(self, inner: Link, fates: Sequence[str], delays: Sequence[int]) -> None:
         self._inner, self._fates, self._delays = inner, fates, delays
+        self.shares_machine = False
 
     def describe(self) -> ModelCard:
         return self._inner.describe()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuhlm.theory.pacing import MOST_DRAFTS, Pace, PassTime, RunningAgreement, Worth
+from cuhlm.theory.pacing import MOST_DRAFTS, Pace, PassTime, RunningAgreement, Trial, Worth
 
 CHEAP, DEAR = PassTime(0.04, 0.0004), PassTime(0.04, 0.04)
 
@@ -88,3 +88,25 @@ def test_a_pause_ends_at_once_where_a_draft_stood() -> None:
         worth.note_verdict(1)
     worth.note_verdict(600)
     assert worth.drafts_on(0)
+
+
+@pytest.mark.parametrize(("with_drafts", "without"), [(0.03, 0.02), (0.02, 0.03)])
+def test_where_a_machine_is_shared_the_faster_way_is_found_and_kept(with_drafts: float, without: float) -> None:
+    trial, now, drafted = Trial(), 0.0, []
+    for _ in range(1000):
+        drafted.append(trial.drafts)
+        now += with_drafts if trial.drafts else without
+        trial.note(1, now)
+    assert True in drafted[:40]
+    assert False in drafted[:60]
+    share = sum(drafted) / len(drafted)
+    assert share > 0.9 if with_drafts < without else share < 0.1
+
+
+def test_what_was_under_way_when_a_trial_begins_counts_for_neither_way() -> None:
+    trial, now, lately = Trial(), 0.0, [True, True]
+    for _ in range(60):
+        lately = [*lately[-2:], trial.drafts]
+        now += 0.02 if lately[0] else 0.03  # each way shows two tokens later
+        trial.note(1, now)
+    assert trial.drafts

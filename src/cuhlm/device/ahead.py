@@ -17,7 +17,7 @@ from cuhlm.errors import ProtocolError
 from cuhlm.messages import Chunk, Fate, Sampling
 from cuhlm.records import Stages, TokenRecord
 from cuhlm.theory.distributions import LogitRow, law_of
-from cuhlm.theory.pacing import Worth
+from cuhlm.theory.pacing import Trial, Worth
 from cuhlm.theory.race import race
 
 CHUNK_SECONDS = 0.010
@@ -55,6 +55,7 @@ class Ahead:
         end_tokens: nothing is drafted behind one.
         room: tokens that the answer can have.
         asks: whether the target waits to be asked (patience without end).
+        shares_machine: with the target, so that it is tried whether drafting pays.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Ahead:
         end_tokens: frozenset[int],
         room: int,
         asks: bool = False,
+        shares_machine: bool = False,
     ) -> None:
         self._model = model
         self._sequence = model.open()
@@ -84,6 +86,7 @@ class Ahead:
         self._sent_at = 0.0
         self._read = 0  # tokens of the sequence that are those of history and branch
         self._worth = Worth()
+        self._trial = Trial() if shares_machine else None
         self._under_way: Future[_Foreseen] | None = None
         self._is_stale = False  # what is under way was begun behind a draft that fell
         self._spent = _Spent()
@@ -129,8 +132,8 @@ class Ahead:
         self._has_asked |= asks
         return Chunk(position, unsent, self.position, asks)
 
-    def settle(self, reply: Reply) -> list[TokenRecord]:
-        """The decided tokens of a verdict; the branch goes on behind them, or is begun anew.
+    def settle(self, reply: Reply, now: float) -> list[TokenRecord]:
+        """The decided tokens of a verdict that came `now`; the branch goes on behind them, or is begun anew.
 
         Raises:
             ProtocolError: more drafts are said to stand than were sent.
@@ -145,6 +148,8 @@ class Ahead:
         records = self._records(tokens, reply)
         self._decide(tokens)
         self._worth.note_verdict(len(tokens))
+        if self._trial is not None:
+            self._trial.note(len(tokens), now)
         self._has_asked = False
         return records
 
@@ -159,7 +164,8 @@ class Ahead:
         ends = bool(self._branch) and self._branch[-1] in self._end_tokens
         # The last token is the target's: nothing is behind it that a draft could save a pass for.
         has_room = len(self._history) + len(self._branch) < self._longest - 1
-        return has_room and not ends and self._worth.drafts_on(len(self._branch))
+        pays = self._trial is None or self._trial.drafts
+        return pays and has_room and not ends and self._worth.drafts_on(len(self._branch))
 
     def _begin(self) -> None:
         text = len(self._history) + len(self._branch)

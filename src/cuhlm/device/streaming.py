@@ -37,7 +37,7 @@ def stream(ahead: Ahead, ending: Ending, piece: Callable[[int], bytes], *, clock
         reply = yield Receive(until=ahead.under_way)
         if reply is None:
             continue
-        for record in ahead.settle(reply):
+        for record in ahead.settle(reply, clock()):
             yield Emit(record, ending.see(record.token))
             if ending.reason is not None:
                 break

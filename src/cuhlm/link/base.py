@@ -76,7 +76,13 @@ class LinkSession(Protocol):
 
 
 class Link(Protocol):
-    """A way to one verifier."""
+    """A way to one verifier.
+
+    Attributes:
+        shares_machine: whether the verifier computes where the device does, so that each slows the other.
+    """
+
+    shares_machine: bool
 
     def describe(self) -> ModelCard:
         """The target's model card."""

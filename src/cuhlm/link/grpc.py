@@ -87,7 +87,8 @@ class GrpcLink:
         self._address = address
         self._security = security
         self._deadline_seconds = deadline_seconds
-        self._channel = _channel(address, is_loopback(host), security)
+        self.shares_machine = is_loopback(host)
+        self._channel = _channel(address, self.shares_machine, security)
         self._connection = OwnConnection(port)
         self._sessions: list[GrpcSession] = []
 

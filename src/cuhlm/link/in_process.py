@@ -36,6 +36,7 @@ class InProcessLink:
     """Reaches the verifier it is given; the verifier stays the caller's to close."""
 
     def __init__(self, verifier: Host) -> None:
+        self.shares_machine = True
         self._verifier = verifier
 
     def describe(self) -> ModelCard:

@@ -27,6 +27,7 @@ class SimulatedLink:
     """
 
     def __init__(self, inner: Link, channel: Channel, compute: ComputeTable, clock: VirtualClock) -> None:
+        self.shares_machine = False  # as the compute table has it
         self._inner = inner
         self._channel = channel
         self._compute = compute

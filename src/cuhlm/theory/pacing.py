@@ -18,6 +18,11 @@ MOST_PENDING = 64
 _MEMORY = 0.98  # per decided draft: some fifty count
 _PRIOR_STOOD, _PRIOR_FELL = 4.0, 1.0
 
+_TRIED, _RESTED, _CHOSEN = 24, 16, 512
+"""Tokens made while it is tried whether drafting pays: with drafts, without, and then the faster way."""
+_SETTLING = 4
+"""Tokens at the beginning of each that are not timed: what was under way before them still has its effect."""
+
 _HOPEFUL = 64
 """Tokens that the target may decide alone, without one of the drafts it is sent in time, before the device pauses."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 32, 512
@@ -134,3 +139,49 @@ class Worth:
         elif self._in_vain >= _HOPEFUL:
             self._pause, self._next_pause = self._next_pause, min(2 * self._next_pause, _LONGEST_PAUSE)
             self._in_vain = 0
+
+
+class Trial:
+    """Whether drafting makes tokens come faster where draft and target share a machine, and so slow each other.
+
+    Nobody can tell but by trying: a stretch with drafts, one without, then a long one the faster way, and again.
+
+    Attributes:
+        drafts: whether to draft now.
+    """
+
+    def __init__(self) -> None:
+        self.drafts = True
+        self._is_chosen = False
+        self._rates = {True: 0.0, False: 0.0}
+        self._timed_from: float | None = None
+        self._begin(_TRIED)
+
+    def note(self, made: int, now: float) -> None:
+        """Note `made` tokens that came `now`, seconds."""
+        self._left -= made
+        if self._timed_from is None:
+            self._settling -= made
+            self._timed_from = now if self._settling <= 0 else None
+        else:
+            self._timed += made
+        if self._left > 0:
+            return
+        if self._timed_from is not None and now > self._timed_from:
+            self._rates[self.drafts] = self._timed / (now - self._timed_from)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._is_chosen:
+            self.drafts, self._is_chosen = True, False
+            self._begin(_TRIED)
+        elif self.drafts:
+            self.drafts = False
+            self._begin(_RESTED)
+        else:
+            self.drafts, self._is_chosen = self._rates[True] > self._rates[False], True
+            self._begin(_CHOSEN)
+
+    def _begin(self, tokens: int) -> None:
+        self._left, self._settling = tokens, _SETTLING
+        self._timed, self._timed_from = 0, None
