@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from cuhlm.writable import written_whole
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F", "#882255")
 """Okabe and Ito's palette, dark ones first."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h")
 GREY = "#595959"
 CAPTION_WIDTH = 150
 LEGEND_COLUMNS = 4
