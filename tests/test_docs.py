@@ -78,7 +78,8 @@ def test_pre_commit_runs_the_linters_of_make_lint() -> None:
 
 def test_the_map_in_the_guide_is_what_the_code_says() -> None:
     assert main(["--check"]) == 0, "run `make docs`"
-    assert all(f"| `{part}" in drawn() for layer in LAYERS for part in layer)
+    page = drawn()
+    assert all(f"| `{part}" in page for layer in LAYERS for part in layer)
 
 
 def test_a_map_that_is_stale_is_noticed_and_drawn_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class Simulated:
 
 def simulate(cell: Cell, answers: Sequence[Recorded]) -> Simulated:
     """One cell."""
-    ours = [replay(each.agrees, cell.channel, cell.costs(len(each.prompt_tokens))) for each in answers]
+    ours = [replay(each.agrees, cell.channel, cell.costs(len(each.prompt_tokens)), each.gaps) for each in answers]
     remote = [replay_remote(len(each.tokens), cell.channel, cell.costs(0)) for each in answers]
     tokens = sum(len(each.tokens) for each in answers)
     theirs, seconds = np.array([each.seconds for each in remote]), np.array([each.seconds for each in ours])

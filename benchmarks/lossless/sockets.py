@@ -111,7 +111,7 @@ def _measured(cell: Cell, answers: list[Recorded], said: list[dict[str, Any]]) -
     draft_passes = sum(record["draft_passes"] for record in records)
     alone = cell.target_ms / 1e3 + verify / sum(record["target_passes"] for record in records)  # judging counts
     costs = Costs((drafting + arithmetic) / max(1, draft_passes), PassTime(alone, ROW * cell.target_ms / 1e3))
-    predicted = [replay(each.agrees, cell.channel, costs).delivered_at for each in answers]
+    predicted = [replay(each.agrees, cell.channel, costs, each.gaps).delivered_at for each in answers]
     n = len(records)
     return Measured(
         cell,

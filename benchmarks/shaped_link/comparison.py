@@ -10,7 +10,7 @@ import numpy.typing as npt
 from cuhlm.channel.billing import Count, bill
 from cuhlm.channel.compute import MEASURED
 from cuhlm.channel.presets import Channel
-from cuhlm.measuring.timeline import Costs, replay
+from cuhlm.measuring.timeline import Costs, agreements, replay
 from cuhlm.records import TokenRecord
 from cuhlm.theory.pacing import PassTime
 
@@ -26,16 +26,18 @@ class Answer:
 
     Attributes:
         method: its name.
+        seed: of the shared randomness.
         records: of all tokens.
         decided_at: seconds on the link's clock, one per token.
-        agrees: per token, whether the draft on the target's own history was the target's; None where the method does
-            not stream its drafts ahead.
+        path: the same tokens decoded one by one, so that each has the draft on the target's own history; None where
+            the method does not stream drafts ahead.
     """
 
     method: str
+    seed: int
     records: tuple[TokenRecord, ...]
     decided_at: tuple[float, ...]
-    agrees: tuple[bool, ...] | None = None
+    path: tuple[TokenRecord, ...] | None = None
 
     @property
     def compared(self) -> tuple[TokenRecord, ...]:
@@ -57,10 +59,11 @@ class Answer:
         tokens after it into other intervals. Where drafts stream ahead tokens do not follow one another: the answer
         is replayed as a whole, from where it began, and pays for what it says on the socket whatever the count.
         """
-        if self.agrees is not None:
+        if self.path is not None:
             costs = streaming_costs(self.compared)
             begins = max(0.0, self.decided_at[0] - channel.round_trip_seconds - costs.target.alone)
-            return np.diff(replay(self.agrees, channel, costs, begins=begins).delivered_at)
+            gaps = [record.gap for record in self.path]
+            return np.diff(replay(agreements(self.path), channel, costs, gaps, begins=begins).delivered_at)
         return bill(self.compared, channel, MEASURED, count=count, begins=self.decided_at[:-1]).seconds
 
 

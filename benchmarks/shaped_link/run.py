@@ -3,8 +3,8 @@
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -17,7 +17,7 @@ from benchmarks.shaped_link.namespaces import joined_namespaces
 from benchmarks.shaped_link.processes import device_in, verifier_in
 
 from cuhlm.errors import LinkError
-from cuhlm.records import read_trace
+from cuhlm.records import TokenRecord, read_trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,6 @@ def run(link: ShapedLink, plan: Plan, told: Callable[[str], None]) -> LinkResult
         ConfigurationError: no namespaces can be made.
         LinkError: verifier or device failed.
     """
-    agrees = [_agreements(seed) for seed in range(plan.rounds)] if "lossless" in plan.methods else []
     up, down = directions(link)
     with (
         joined_namespaces(congestion_control=plan.congestion_control) as (device, verifier),
@@ -83,9 +82,10 @@ def run(link: ShapedLink, plan: Plan, told: Callable[[str], None]) -> LinkResult
         command += [part for method in plan.methods for part in ("--method", method)]
         answers: list[Answer] = []
         with device_in(device, address, command) as lines:
-            for each in _answers(lines, emulator.began, agrees):
+            for each in _answers(lines, emulator.began):
                 answers.append(each)
                 told(each.method)
+    answers = [_with_path(each) for each in answers]
     return LinkResult(
         link,
         tuple(compare(name, link.channel, [each for each in answers if each.method == name]) for name in plan.methods),
@@ -96,25 +96,30 @@ def run(link: ShapedLink, plan: Plan, told: Callable[[str], None]) -> LinkResult
     )
 
 
-@cache
-def _agreements(seed: int) -> tuple[tuple[int, bool], ...]:
-    """Along the target's own answer, its tokens, and whether the draft's is the same; for all links."""
-    return tuple((record.token, record.token == record.draft_token) for record in path(seed, MOST_TOKENS))
+def _answers(lines: Iterator[str], began: float) -> Iterator[Answer]:
+    """What the device printed, on the link's clock."""
+    for line in lines:
+        said = json.loads(line)
+        decided_at = tuple(at - began for at in said["decided_at"])
+        yield Answer(said["method"], said["seed"], tuple(read_trace(said["trace"])), decided_at)
 
 
-def _answers(lines: Iterator[str], began: float, agreements: Sequence[Sequence[tuple[int, bool]]]) -> Iterator[Answer]:
-    """What the device printed, on the link's clock.
+def _with_path(answer: Answer) -> Answer:
+    """With what the simulator needs of drafts that were streamed ahead.
 
     Raises:
         LinkError: the text of `lossless` is not the target's.
     """
-    for line in lines:
-        said = json.loads(line)
-        records = tuple(read_trace(said["trace"]))
-        agrees = None
-        if said["method"] == "lossless":
-            known = agreements[said["seed"]][: len(records)]
-            if (heard := [record.token for record in records]) != [token for token, _ in known]:
-                raise LinkError(f"`lossless` wrote {heard}; expected the target's own {[token for token, _ in known]}")
-            agrees = tuple(agree for _, agree in known)
-        yield Answer(said["method"], records, tuple(at - began for at in said["decided_at"]), agrees)
+    if answer.method != "lossless":
+        return answer
+    known = _path(answer.seed)[: len(answer.records)]
+    heard, right = [each.token for each in answer.records], [each.token for each in known]
+    if heard != right:
+        raise LinkError(f"`lossless` wrote {heard}; expected the target's own {right}")
+    return replace(answer, path=tuple(known))
+
+
+@cache
+def _path(seed: int) -> list[TokenRecord]:
+    """The target's own answer, the same over every link."""
+    return path(seed, MOST_TOKENS)

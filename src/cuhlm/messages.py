@@ -130,10 +130,16 @@ class Draft:
 
     Only `theory.verification.draw` and, with the shared seed, `theory.race.draw_keyed` make one, so that the law
     reported is the law used.
+
+    Attributes:
+        token: its id.
+        law: x.
+        gap: of the race that drew it (`theory.race.Race`); None where none did.
     """
 
     token: int
     law: Array
+    gap: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

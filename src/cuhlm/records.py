@@ -59,6 +59,7 @@ class TokenRecord:
         draft_token: what was judged, or kept; None where the draft model proposed nothing. With ``draft_from`` x̂ it is
             drawn anew from x̂ once the gate has decided.
         u: uncertainty of the draft that the gate looked at; None where it was not computed.
+        gap: of the race that drew the draft (`theory.race.Race`); None where none did, or nobody else ran.
         k: vocabulary entries sent; 0 where none were.
         payload_bits: the paper's size of the payload.
         wire_bytes_up: bytes this token sent on the socket; None where they were not counted.
@@ -76,6 +77,7 @@ class TokenRecord:
     fate: Fate
     draft_token: int | None = None
     u: float | None = None
+    gap: float | None = None
     k: int = 0
     payload_bits: int = 0
     wire_bytes_up: int | None = 0
@@ -86,6 +88,11 @@ class TokenRecord:
     target_rows: int = 0
     transmitted: bool = False
     stages: Stages = Stages()
+
+
+def recorded_gap(gap: float | None) -> float | None:
+    """As a record holds it."""
+    return None if gap is None or math.isinf(gap) else gap
 
 
 @contextmanager

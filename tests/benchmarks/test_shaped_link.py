@@ -51,7 +51,7 @@ def leftovers(process_id: int) -> str:
 
 def test_a_bill_is_compared_with_the_wall_clock_token_by_token() -> None:
     channel = Channel("test", FixedRate(8000), 0.1, "made up", 8000)
-    answer = Answer("hlm", (SENT, SENT, SENT), (10.0, 10.5, 11.5))
+    answer = Answer("hlm", 0, (SENT, SENT, SENT), (10.0, 10.5, 11.5))
     assert answer.measured() == pytest.approx([0.5, 1.0])
     assert answer.predicted(channel, "payload") == pytest.approx([0.255, 0.255])  # 0.03 + 0.125 + 0.1
     compared = compare("hlm", channel, [answer])
@@ -61,12 +61,12 @@ def test_a_bill_is_compared_with_the_wall_clock_token_by_token() -> None:
     assert compared.difference == pytest.approx(0.38 / 0.75 - 1)
     assert compared.predicted_packets == pytest.approx(0.03 + 0.252 + 0.1 + 0.102)  # 52 bytes of headers each way
     large = replace(SENT, wire_bytes_up=2 * 1448 + 1)
-    assert Answer("hlm", (large,), (0.0,)).with_headers().records[0].wire_bytes_up == 2 * 1448 + 1 + 3 * 52
+    assert Answer("hlm", 0, (large,), (0.0,)).with_headers().records[0].wire_bytes_up == 2 * 1448 + 1 + 3 * 52
 
 
 def test_a_token_on_a_rate_trace_is_billed_from_where_it_really_began() -> None:
     trace = TraceRate(np.array([0.0, 10.0]), np.array([0.001, 0.01]))
-    answer = Answer("hlm", (SENT, SENT, SENT), (3.0, 12.0, 13.0))
+    answer = Answer("hlm", 0, (SENT, SENT, SENT), (3.0, 12.0, 13.0))
     assert answer.predicted(Channel("test", trace, 0.0, "made up", 8000), "payload") == pytest.approx([1.03, 0.13])
 
 

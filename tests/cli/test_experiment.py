@@ -64,7 +64,17 @@ def test_a_slower_uplink_widens_the_gap_to_hlm(quick: Path) -> None:
 def test_results_are_one_tidy_table(quick: Path) -> None:
     table = pl.read_csv(quick / "results.csv", infer_schema_length=None)
     speeds = table.filter(pl.col("measure") == "tokens_per_s")
-    assert set(speeds["method"]) == {"remote", "local", "hlm", "rand-hlm", "u-hlm", "cu-hlm-offline", "cu-hlm", "route"}
+    assert set(speeds["method"]) == {
+        "remote",
+        "local",
+        "hlm",
+        "rand-hlm",
+        "u-hlm",
+        "cu-hlm-offline",
+        "cu-hlm",
+        "route",
+        "lossless",
+    }
     assert speeds["channel"].n_unique() == 6 + 2 * 9
     assert speeds["compute"].n_unique() == 2
     exact = table.filter((pl.col("measure") == "tv") & (pl.col("method") == "remote"))["value"]

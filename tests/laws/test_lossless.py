@@ -251,11 +251,11 @@ def test_the_real_pair_gives_the_tokens_of_remote(
     prompt = encode_prompt(draft_engine.tokenizer, "Give me three tips for packing a suitcase.")
     taken = 0
     with (
-        closing(Verifier(PaddedEngine(target_engine, PassTime(0.05, 0.0)), max_sessions=2)) as verifier,
+        closing(Verifier(PaddedEngine(target_engine, PassTime(0.02, 0.0)), max_sessions=2)) as verifier,
         closing(Device(draft_engine, InProcessLink(verifier))) as device,
     ):
         for sampling in (Sampling(temperature), Sampling(temperature, top_p=0.95)):
-            request = Request(prompt, sampling, 3, Limits(40))
+            request = Request(prompt, sampling, 3, Limits(24))
             one, other = answered(device, request, math.inf), collect(device.generate(REMOTE, request))
             assert (one.tokens, one.text) == (other.tokens, other.text)
             taken += sum(record.fate is Fate.ACCEPTED for record in one.records)

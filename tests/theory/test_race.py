@@ -2,6 +2,7 @@
 
 Each law test's null hypothesis: winners at different positions are independent draws from the law. n = 20000,
 false-alarm rate 1e-4; what total variation the check sees is computed by `check_law` and asserted. Seeds are fixed.
+They go thousands of times through the same lines, so coverage is not measured there.
 """
 
 import math
@@ -227,6 +228,7 @@ def winners(law: Array, seed: int, rule: Rule | None = None) -> npt.NDArray[np.i
     return np.array([rule(law, position) for position in range(N)], np.intp)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("law", "seed", "smallest_tv"), [(Y, 1, 0.03), (WIDE, 2, 0.19)], ids=["few", "many"])
 def test_winners_have_the_law_that_was_raced(law: Array, seed: int, smallest_tv: float) -> None:
     check = check_law(winners(law, seed), law, false_alarm=FALSE_ALARM)
@@ -234,6 +236,7 @@ def test_winners_have_the_law_that_was_raced(law: Array, seed: int, smallest_tv:
     assert check.smallest_detectable_tv < smallest_tv
 
 
+@pytest.mark.no_cover
 def test_a_race_of_another_law_is_caught() -> None:
     assert total_variation(X, Y) > 0.03
     assert not check_law(winners(X, 1), Y, false_alarm=FALSE_ALARM).passed
@@ -241,6 +244,7 @@ def test_a_race_of_another_law_is_caught() -> None:
     assert not check_law(winners(close, 2), WIDE, false_alarm=FALSE_ALARM).passed
 
 
+@pytest.mark.no_cover
 def test_times_multiplied_by_the_probability_are_caught() -> None:
     def wrong(law: Array, position: int) -> int:
         times = exponentials(3, position, law.size) * law
@@ -249,6 +253,7 @@ def test_times_multiplied_by_the_probability_are_caught() -> None:
     assert not check_law(winners(Y, 3, wrong), Y, false_alarm=FALSE_ALARM).passed
 
 
+@pytest.mark.no_cover
 def test_positions_that_share_their_noise_are_caught() -> None:
     def wrong(law: Array, position: int) -> int:
         return race(law, 4, position // 50).token
@@ -265,6 +270,7 @@ def check_order(pairs: npt.NDArray[np.intp], law: Array) -> LawCheck:
     return check_joint_law(pairs, law, law * (1 - np.eye(law.size)), false_alarm=FALSE_ALARM)
 
 
+@pytest.mark.no_cover
 def test_the_runner_up_has_the_law_that_the_winner_leaves() -> None:
     # n = 20000 pairs, false-alarm rate 1e-4; a wrong rule, the runner-up of an unrelated race, is rejected.
     pairs = first_two(Y, 5)
@@ -275,6 +281,7 @@ def test_the_runner_up_has_the_law_that_the_winner_leaves() -> None:
     assert not check_order(unrelated[unrelated[:, 0] != unrelated[:, 1]], Y).passed
 
 
+@pytest.mark.no_cover
 def test_two_laws_raced_with_one_seed_agree_as_often_as_promised() -> None:
     # Null hypothesis: the chance to agree is Σ_i 1 / Σ_j max(x_j/x_i, y_j/y_i), the exact one of two such races. n =
     # 20000; by Hoeffding, a true one is off by `error` with a chance of at most 1e-4, and one that is off by 2 · error

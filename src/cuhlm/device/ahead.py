@@ -15,7 +15,7 @@ from cuhlm.engines.batching import Batcher
 from cuhlm.engines.flows import Flow
 from cuhlm.errors import ProtocolError
 from cuhlm.messages import Chunk, Fate, Sampling
-from cuhlm.records import Stages, TokenRecord
+from cuhlm.records import Stages, TokenRecord, recorded_gap
 from cuhlm.theory.distributions import LogitRow, law_of
 from cuhlm.theory.pacing import Trial, Worth
 from cuhlm.theory.race import race
@@ -26,10 +26,11 @@ CHUNK_SECONDS = 0.010
 
 @dataclass(frozen=True, slots=True)
 class _Foreseen:
-    """What the draft model says of one position, and the seconds of its forward pass and of the race."""
+    """What the draft model says of one position, how clear the race was, and the seconds of forward pass and race."""
 
     position: int
     token: int
+    gap: float
     draft_seconds: float
     sample_seconds: float
 
@@ -81,7 +82,7 @@ class Ahead:
         self._asks = asks
         self._has_asked = False
         self._history = list(prompt)
-        self._branch: list[int] = []
+        self._branch: list[_Foreseen] = []
         self._sent = 0  # of the branch
         self._sent_at = 0.0
         self._read = 0  # tokens of the sequence that are those of history and branch
@@ -104,7 +105,7 @@ class Ahead:
     @property
     def drafts(self) -> tuple[int, ...]:
         """The undecided tokens of the branch."""
-        return tuple(self._branch)
+        return tuple(each.token for each in self._branch)
 
     def go_on(self) -> bool:
         """Take the draft that has been made, and begin the next where it is worth it; whether the branch grew.
@@ -122,7 +123,7 @@ class Ahead:
 
     def chunk(self, now: float) -> Chunk | None:
         """What is to be sent now: new drafts, unless more will soon travel with them; or a question."""
-        unsent = tuple(self._branch[self._sent :])
+        unsent = self.drafts[self._sent :]
         asks = self._asks and self._under_way is None and not self._has_asked
         waits = self._under_way is not None and now - self._sent_at < CHUNK_SECONDS
         if not asks and (not unsent or waits):
@@ -144,7 +145,7 @@ class Ahead:
                 f"the verifier lets {verdict.accepted} drafts stand; expected at most the {self._sent} that it was "
                 "sent, and a token behind them; use a verifier of the same version"
             )
-        tokens = (*self._branch[: verdict.accepted], verdict.token)
+        tokens = (*self.drafts[: verdict.accepted], verdict.token)
         records = self._records(tokens, reply)
         self._decide(tokens)
         self._worth.note_verdict(len(tokens))
@@ -161,17 +162,17 @@ class Ahead:
 
     @property
     def _goes_on(self) -> bool:
-        ends = bool(self._branch) and self._branch[-1] in self._end_tokens
+        ends = bool(self._branch) and self._branch[-1].token in self._end_tokens
         # The last token is the target's: nothing is behind it that a draft could save a pass for.
         has_room = len(self._history) + len(self._branch) < self._longest - 1
         pays = self._trial is None or self._trial.drafts
-        return pays and has_room and not ends and self._worth.drafts_on(len(self._branch))
+        return pays and has_room and not ends and self._worth.drafts_on([each.gap for each in self._branch])
 
     def _begin(self) -> None:
         text = len(self._history) + len(self._branch)
         keep = min(self._read, text - 1)
         history = self._history[keep:]
-        tokens = [*history, *self._branch[max(0, keep - len(self._history)) :]]
+        tokens = [*history, *self.drafts[max(0, keep - len(self._history)) :]]
         self._read, self._is_stale = text, False
         self._under_way = self._model.run(self._drafting(keep, tokens, text))
 
@@ -180,8 +181,8 @@ class Ahead:
         rows = yield Advance(self._sequence, tokens)
         started = time.perf_counter()
         law = law_of(LogitRow.of(rows.logits[0, : self._vocab_size]), self._sampling)
-        token = race(law, self._seed, position).token
-        return _Foreseen(position, token, rows.seconds, time.perf_counter() - started)
+        ended = race(law, self._seed, position)
+        return _Foreseen(position, ended.token, ended.gap, rows.seconds, time.perf_counter() - started)
 
     def _take(self, foreseen: _Foreseen) -> bool:
         self._spent.passes += 1
@@ -190,16 +191,16 @@ class Ahead:
         if self._is_stale:
             return False
         if foreseen.position < len(self._history):  # decided meanwhile
-            self._worth.agreement.note(foreseen.token == self._history[foreseen.position])
+            self._worth.agreement.note(foreseen.gap, foreseen.token == self._history[foreseen.position])
             return False
-        self._branch.append(foreseen.token)
+        self._branch.append(foreseen)
         return True
 
     def _decide(self, tokens: abc.Sequence[int]) -> None:
         for token in tokens:
             if self._branch:
-                stands = self._branch[0] == token
-                self._worth.agreement.note(stands)
+                stands = self._branch[0].token == token
+                self._worth.agreement.note(self._branch[0].gap, stands)
                 if stands:
                     del self._branch[0]
                     self._sent = max(0, self._sent - 1)
@@ -222,7 +223,8 @@ class Ahead:
                     position=verdict.position + offset,
                     token=token,
                     fate=_fate(offset, verdict.accepted, verdict.judged),
-                    draft_token=draft,
+                    draft_token=None if draft is None else draft.token,
+                    gap=None if draft is None else recorded_gap(draft.gap),
                     wire_bytes_up=reply.bytes_up if first else _nothing_of(reply.bytes_up),
                     wire_bytes_down=reply.bytes_down if first else _nothing_of(reply.bytes_down),
                     draft_passes=spent.passes if first else 0,

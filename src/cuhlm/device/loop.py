@@ -13,7 +13,7 @@ from cuhlm.device.offering import Offer, Offering
 from cuhlm.device.steps import Emit, Finish, Receive, Reply, Send, Step
 from cuhlm.device.stopwatch import Stopwatch
 from cuhlm.messages import Block, Fate, Verdict
-from cuhlm.records import Stages, TokenRecord
+from cuhlm.records import Stages, TokenRecord, recorded_gap
 
 Loop = Generator[Step, Reply | None, Finish]
 
@@ -101,6 +101,7 @@ def _judged(proposal: Proposal, offer: Offer, u: float | None, reply: Reply, wat
         fate=fate,
         draft_token=offer.drafted[0] if offer.drafted else proposal.token,
         u=u,
+        gap=recorded_gap(proposal.draft.gap),
         k=offer.k,
         payload_bits=offer.bits,
         wire_bytes_up=reply.bytes_up,

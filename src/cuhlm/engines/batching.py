@@ -63,8 +63,8 @@ class Batcher:
 
     @property
     def pass_time(self) -> PassTime:
-        """What its passes have cost of late."""
-        return self._owner.times.estimate
+        """What its passes have cost of late, for one of the flows that shared the last one."""
+        return self._owner.times.estimate.shared_by(self._owner.sharers)
 
     def open(self) -> BatchedSequence:
         """A new, empty sequence.

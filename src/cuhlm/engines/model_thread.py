@@ -111,11 +111,13 @@ class ModelThread:
     Attributes:
         passes: forward passes made.
         times: what they cost, the thinking after each included.
+        sharers: flows that wanted rows of the last one, at least 1.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.passes = 0
         self.times = PassTimes()
+        self.sharers = 1
         self._engine = engine
         self._inbox: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()  # None: the end
         self._busy = threading.Lock()  # held by whichever thread uses the engine
@@ -285,6 +287,7 @@ class ModelThread:
                 self._fail(turn[0], error)
             return 0
         self.passes += 1
+        self.sharers = max(1, sum(piece.rows > 0 for piece in pieces))
         tokens = sum(len(piece.tokens) for piece in pieces)
         per_token = (time.perf_counter() - started) / tokens
         for flow, piece, own in zip(turn, pieces, logits, strict=True):

@@ -91,7 +91,8 @@ def stream_demo(device: Device, conditions: Conditions) -> Streaming:
     records = [emit.record for emit in device.generate_path(settings, _request(device, PROMPTS[-1], conditions))]
     channel, compute = find_channel("lte"), find_compute("laptop-1b-server-70b")
     agrees, costs = agreements(records), costs_of(records, compute)
-    return Streaming(channel, compute, replay_remote(len(records), channel, costs), replay(agrees, channel, costs))
+    ours = replay(agrees, channel, costs, [record.gap for record in records])
+    return Streaming(channel, compute, replay_remote(len(records), channel, costs), ours)
 
 
 @dataclass(frozen=True, slots=True)

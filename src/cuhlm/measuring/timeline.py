@@ -90,16 +90,24 @@ class Timeline:
         return sum(CHUNK_BITS + drafts * DRAFT_BITS for _, _, drafts in self.chunks)
 
 
-def replay(agrees: Sequence[bool], channel: Channel, costs: Costs, *, begins: float = 0.0) -> Timeline:
+def replay(
+    agrees: Sequence[bool],
+    channel: Channel,
+    costs: Costs,
+    gaps: Sequence[float | None] | None = None,
+    *,
+    begins: float = 0.0,
+) -> Timeline:
     """The timeline of an answer under `lossless`.
 
     Args:
         agrees: per token, whether the draft on the target's own history is the target's token.
         channel: rates and round trip; chunks and verdicts pay for their bits on the socket.
         costs: what computing takes.
+        gaps: per token, of the draft's race, which tells the device how sure a draft is; None where nothing is known.
         begins: when the device asks, on the channel's clock.
     """
-    return _Replay(agrees, channel, costs, begins=begins).run()
+    return _Replay(agrees, channel, costs, gaps or [None] * len(agrees), begins=begins).run()
 
 
 def bill_streamed(records: Sequence[TokenRecord], channel: Channel, compute: ComputeTable) -> Bill:
@@ -113,7 +121,8 @@ def bill_streamed(records: Sequence[TokenRecord], channel: Channel, compute: Com
         channel: rates and round trip.
         compute: what a forward pass costs.
     """
-    delivered = replay(agreements(records), channel, costs_of(records, compute)).delivered_at
+    gaps = [record.gap for record in records]
+    delivered = replay(agreements(records), channel, costs_of(records, compute), gaps).delivered_at
     seconds = np.diff(np.array([0.0, *delivered]))
     nothing, round_trip = np.zeros(len(records)), np.zeros(len(records))
     round_trip[:1] = channel.round_trip_seconds
@@ -136,17 +145,25 @@ def costs_of(records: Sequence[TokenRecord], compute: ComputeTable) -> Costs:
 
 def replay_remote(tokens: int, channel: Channel, costs: Costs) -> Timeline:
     """The same for `remote`: no drafts."""
-    return _Replay([False] * tokens, channel, costs, drafts=False).run()
+    return _Replay([False] * tokens, channel, costs, [None] * tokens, drafts=False).run()
 
 
 class _Replay:
     """One answer. Tokens are only right or wrong; positions count from the answer's first token."""
 
     def __init__(
-        self, agrees: Sequence[bool], channel: Channel, costs: Costs, *, drafts: bool = True, begins: float = 0.0
+        self,
+        agrees: Sequence[bool],
+        channel: Channel,
+        costs: Costs,
+        gaps: Sequence[float | None],
+        *,
+        drafts: bool = True,
+        begins: float = 0.0,
     ) -> None:
         self._begins = begins
         self._agrees = agrees
+        self._gaps = gaps
         self._channel = channel
         self._costs = costs
         self._timeline = Timeline()
@@ -214,7 +231,7 @@ class _Replay:
         for _ in range(made):
             if self._branch:
                 stands = self._branch[0] == _RIGHT
-                self._worth.agreement.note(stands)
+                self._worth.agreement.note(self._gaps[self._known], stands)
                 if stands:
                     del self._branch[0]
                     self._sent = max(0, self._sent - 1)
@@ -229,7 +246,11 @@ class _Replay:
         if not self._drafts or now < self._costs.prompt_seconds:
             return
         position = self._known + len(self._branch)
-        if not self._drafting and position < len(self._agrees) - 1 and self._worth.drafts_on(len(self._branch)):
+        if (
+            not self._drafting
+            and position < len(self._agrees) - 1
+            and self._worth.drafts_on(self._gaps[self._known : position])
+        ):
             self._drafting, self._stale = True, False
             self._at(now + self._costs.draft_seconds, lambda ends: self._end_draft(now, ends, position))
         self._send(now)
@@ -245,7 +266,7 @@ class _Replay:
             return Worthy.DEAD
         is_right = self._agrees[position]
         if position < self._known:
-            self._worth.agreement.note(is_right)
+            self._worth.agreement.note(self._gaps[position], is_right)
             self._timeline.late += is_right
             return Worthy.LATE
         is_dead = _WRONG in self._branch

@@ -77,7 +77,8 @@ def race(law: Law, seed: int, position: int) -> Race:
 
 def draw_keyed(law: Array, seed: int, position: int) -> Draft:
     """The winner of the race, with its law."""
-    return Draft(race(law, seed, position).token, law)
+    ended = race(law, seed, position)
+    return Draft(ended.token, law, ended.gap)
 
 
 def naive_race(law: Law, seed: int, position: int) -> Race:

@@ -20,6 +20,7 @@ SCHEMA: dict[str, Any] = {
     "fate": pl.String,
     "draft_token": pl.Int64,
     "u": pl.Float64,
+    "gap": pl.Float64,
     "k": pl.Int64,
     "payload_bits": pl.Int64,
     "wire_bytes_up": pl.Int64,
