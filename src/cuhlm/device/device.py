@@ -189,7 +189,7 @@ class Device:
                 end_tokens=ending.end_tokens,
                 room=ending.left,
                 asks=settings.patience_seconds == math.inf,
-                shares_machine=self._link is not None and self._link.shares_machine,
+                tries=self._link is not None and self._link.shares_machine,
             )
         keyed = settings.method.verification is Verification.KEYED
         return Drafting(self.draft.open(), request.sampling, request.seed, self.vocab_size, keyed=keyed)
