@@ -160,7 +160,7 @@ def test_how_often_close_races_stand_is_learned_apart_from_clear_ones() -> None:
 @pytest.mark.parametrize(("with_drafts", "without"), [(0.03, 0.02), (0.02, 0.03)])
 def test_where_a_machine_is_shared_the_faster_way_is_found_and_kept(with_drafts: float, without: float) -> None:
     trial, now, drafted = Trial(), 0.0, []
-    for _ in range(1000):
+    for _ in range(1500):
         drafted.append(trial.drafts)
         now += with_drafts if trial.drafts else without
         trial.note(1, now)
@@ -176,4 +176,15 @@ def test_what_was_under_way_when_a_trial_begins_counts_for_neither_way() -> None
         lately = [*lately[-2:], trial.drafts]
         now += 0.02 if lately[0] else 0.03  # each way shows two tokens later
         trial.note(1, now)
+    assert trial.drafts
+
+
+def test_one_trial_serves_many_answers_and_what_lies_between_them_is_not_timed() -> None:
+    trial, now = Trial(), 0.0
+    for _ in range(30):
+        now += 100
+        trial.resume()
+        for _ in range(10):
+            now += 0.02 if trial.drafts else 0.03
+            trial.note(1, now)
     assert trial.drafts

@@ -56,8 +56,7 @@ class Ahead:
         end_tokens: nothing is drafted behind one.
         room: tokens that the answer can have.
         asks: whether the target waits to be asked (patience without end).
-        tries: whether drafting makes tokens come faster, as where both models share a machine; not where it asks, to
-            have the fewest passes.
+        trial: whether drafting makes tokens come faster, where both models share a machine; None drafts in any case.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class Ahead:
         end_tokens: frozenset[int],
         room: int,
         asks: bool = False,
-        tries: bool = False,
+        trial: Trial | None = None,
     ) -> None:
         self._model = model
         self._sequence = model.open()
@@ -88,7 +87,9 @@ class Ahead:
         self._sent_at = 0.0
         self._read = 0  # tokens of the sequence that are those of history and branch
         self._worth = Worth()
-        self._trial = Trial() if tries and not asks else None
+        self._trial = trial
+        if trial is not None:
+            trial.resume()
         self._under_way: Future[_Foreseen] | None = None
         self._is_stale = False  # what is under way was begun behind a draft that fell
         self._spent = _Spent()

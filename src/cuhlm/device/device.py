@@ -28,6 +28,7 @@ from cuhlm.messages import ModelCard, Opening, Sampling, Verification
 from cuhlm.methods import GateRule, Method
 from cuhlm.records import TokenRecord
 from cuhlm.settings import Settings
+from cuhlm.theory.pacing import Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class Device:
         self.draft, self._closes_draft = (draft, False) if isinstance(draft, Batcher) else (Batcher(draft), True)
         self._link = link
         self.target = link.describe() if link else None
+        self._trial = Trial() if link and link.shares_machine else None
         self.vocab_size = draft.card.vocab_size
         if link and self.target:
             self.vocab_size = shared_vocabulary(draft, self.target, link.vocabulary)
@@ -189,7 +191,7 @@ class Device:
                 end_tokens=ending.end_tokens,
                 room=ending.left,
                 asks=settings.patience_seconds == math.inf,
-                tries=self._link is not None and self._link.shares_machine,
+                trial=self._trial if settings.patience_seconds < math.inf else None,  # the patient want few passes
             )
         keyed = settings.method.verification is Verification.KEYED
         return Drafting(self.draft.open(), request.sampling, request.seed, self.vocab_size, keyed=keyed)

@@ -26,10 +26,10 @@ _PRIOR_BY_GAP = (0.37, 0.44, 0.5, 0.63, 0.82, 0.985)
 """Race gaps at which the chance of a draft to stand is told apart, and what it is to begin with: measured on
 Qwen2.5-Coder 0.5B and 1.5B at T = 0.7 and 1 (9877 positions)."""
 
-_TRIED, _RESTED, _CHOSEN = 24, 16, 512
-"""Tokens made while it is tried whether drafting pays: with drafts, without, and then the faster way."""
+_TRIED, _RESTED, _CHOSEN = 20, 12, 1024
+"""Tokens timed while it is tried whether drafting pays: with drafts, without, and then the faster way."""
 _SETTLING = 4
-"""Tokens at the beginning of each that are not timed: what was under way before them still has its effect."""
+"""Tokens before each, and in each answer, that are not: what was under way still has its effect."""
 
 _HOPEFUL = 64
 """Tokens that the target may decide alone, without one of the drafts it is sent in time, before the device pauses."""
@@ -191,7 +191,8 @@ class Worth:
 class Trial:
     """Whether drafting makes tokens come faster where draft and target share a machine, and so slow each other.
 
-    Nobody can tell but by trying: a stretch with drafts, one without, then a long one the faster way, and again.
+    Nobody can tell but by trying: a stretch with drafts, one without, then a long one the faster way, and again. What
+    is found holds for the machine, so that one trial serves all answers of a device.
 
     Attributes:
         drafts: whether to draft now.
@@ -201,22 +202,23 @@ class Trial:
         self.drafts = True
         self._is_chosen = False
         self._rates = {True: 0.0, False: 0.0}
-        self._timed_from: float | None = None
         self._begin(_TRIED)
+
+    def resume(self) -> None:
+        """An answer begins; what lies between it and the last one is not timed."""
+        self._settling, self._last = _SETTLING, -math.inf
 
     def note(self, made: int, now: float) -> None:
         """Note `made` tokens that came `now`, seconds."""
-        self._left -= made
-        if self._timed_from is None:
+        if self._settling > 0:
             self._settling -= made
-            self._timed_from = now if self._settling <= 0 else None
         else:
             self._timed += made
-        if self._left > 0:
-            return
-        if self._timed_from is not None and now > self._timed_from:
-            self._rates[self.drafts] = self._timed / (now - self._timed_from)
-        self._go_on()
+            self._seconds += now - self._last
+        self._last = now
+        if self._timed >= self._wanted:
+            self._rates[self.drafts] = self._timed / max(self._seconds, 1e-9)
+            self._go_on()
 
     def _go_on(self) -> None:
         if self._is_chosen:
@@ -230,5 +232,5 @@ class Trial:
             self._begin(_CHOSEN)
 
     def _begin(self, tokens: int) -> None:
-        self._left, self._settling = tokens, _SETTLING
-        self._timed, self._timed_from = 0, None
+        self._wanted, self._timed, self._seconds = tokens, 0, 0.0
+        self.resume()
