@@ -15,7 +15,7 @@ from cuhlm.theory.distributions import LogitRow, law_of
 from cuhlm.theory.race import race
 
 QWEN = Path(__file__).parent / "qwen.jsonl"
-"""Qwen2.5-Coder-Instruct 0.5B and 1.5B (Q4_K_M) on GSM8K, HumanEval and AlpacaEval prompts."""
+"""Qwen2.5-Coder-Instruct 0.5B and 1.5B (Q4_K_M) on GSM8K, HumanEval and AlpacaEval prompts, relabelled."""
 
 BUILT_IN = Path(__file__).parent / "built_in.jsonl"
 """The built-in pair on the evaluation prompts of the experiments."""
