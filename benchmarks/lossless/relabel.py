@@ -1,7 +1,7 @@
 """Recorded answers that nobody can read: `python -m benchmarks.lossless.relabel RECORDED OUT`.
 
-Every answer gets ids of its own: what was equal is equal, and takes as many bytes on the wire. So whoever may not have the
-prompts, or their answers, can still replay them.
+Every answer gets ids of its own: what was equal is equal, and takes as many bytes on the wire. So whoever may not have
+the prompts, or the answers, can still replay them.
 """
 
 import argparse
