@@ -104,6 +104,25 @@ def test_it_ends_where_remote_ends(patience: float) -> None:
     assert reasons == set(Reason)
 
 
+@pytest.mark.parametrize(
+    ("draft_context", "prompt"), [(24, PROMPT), (24, (1, 2, 3) * 10)], ids=["long answer", "long prompt"]
+)
+def test_a_draft_model_that_holds_less_than_the_target_shortens_no_answer(
+    draft_context: int, prompt: tuple[int, ...]
+) -> None:
+    with (
+        served(toy(context_length=80)) as link,
+        closing(Device(toy(0.3, context_length=draft_context), link)) as device,
+    ):
+        lengths = set()
+        for seed in range(12):
+            request = Request(prompt, Sampling(1), seed, Limits(200))
+            one, other = answered(device, request), collect(device.generate(REMOTE, request))
+            assert (one.tokens, one.text, one.reason) == (other.tokens, other.text, other.reason)
+            lengths.add(len(prompt) + len(one.tokens))
+    assert max(lengths) > draft_context
+
+
 def test_tied_tokens_are_decided_alike_by_draft_and_target() -> None:
     """Logits of few values: top-k and top-p cut within ties, and the race meets equal probabilities."""
     with served(_Rounded(toy())) as link, closing(Device(_Rounded(toy(0.3)), link)) as device:
@@ -153,10 +172,24 @@ def test_no_schedule_of_delays_drops_and_cuts_changes_a_token(link: Link, data: 
     request = Request(PROMPT, data.draw(st.sampled_from(SAMPLINGS)), data.draw(st.integers(0, 2**64 - 1)), Limits(40))
     fates = data.draw(st.lists(st.sampled_from(["now", "late", "lost", "cut"]), min_size=1, max_size=12))
     delays = data.draw(st.lists(st.integers(0, 4), min_size=1, max_size=12))
+    patience = data.draw(st.sampled_from([0.0, 0.002]))
     with closing(Device(DRAFTS[draft], _Unsteady(link, fates, delays))) as device:
-        one = answered(device, request)
+        one = answered(device, request, patience)
     with closing(Device(DRAFTS[draft], link)) as device:
         assert one.tokens == collect(device.generate(REMOTE, request)).tokens
+
+
+@pytest.mark.parametrize("patience", [0.0, 0.004])
+def test_drafts_behind_some_that_were_lost_or_overtaken_change_no_token(
+    link: Link, patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verdict counts the device's own drafts: those that the verifier holds must be the same ones."""
+    monkeypatch.setattr("cuhlm.device.ahead.CHUNK_SECONDS", 0.0)
+    unsteady = Device(DRAFTS["a poor one"], _Unsteady(link, ["lost", "late"], [1]))
+    with closing(unsteady), closing(Device(DRAFTS["a poor one"], link)) as steady:
+        for seed in range(25):
+            request = Request(PROMPT, Sampling(0.5), seed, Limits(60))
+            assert answered(unsteady, request, patience).tokens == collect(steady.generate(REMOTE, request)).tokens
 
 
 class _Unsteady:

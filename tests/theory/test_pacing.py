@@ -132,7 +132,9 @@ def test_a_pause_ends_at_once_where_a_draft_stood() -> None:
     worth = Worth()
     while worth.drafts_on([]):
         worth.note_verdict(1)
-    worth.note_verdict(600)
+    worth.note_verdict(1)
+    assert not worth.drafts_on([])
+    worth.note_verdict(2)
     assert worth.drafts_on([])
 
 

@@ -104,10 +104,40 @@ def test_drafts_that_leave_a_gap_are_dropped(branch: Branch) -> None:
     assert branch.drafts == [4]
 
 
-def test_a_chunk_that_comes_twice_adds_nothing_and_one_that_overlaps_adds_what_is_new(branch: Branch) -> None:
-    for chunk in (Chunk(3, (4, 5), 3), Chunk(3, (4, 5), 3), Chunk(4, (5, 6), 3)):
+def test_a_chunk_that_comes_twice_adds_nothing(branch: Branch, told: Told) -> None:
+    for chunk in (Chunk(3, (4, 5), 3), Chunk(3, (4, 5), 3)):
         branch.take(chunk, PROMPT)
-    assert branch.drafts == [4, 5, 6]
+    assert branch.drafts == [4, 5]
+    for _ in range(5):
+        branch.take(Chunk(3, (4, 5), 3), (*PROMPT, 4, 5))
+    assert told.stood == [True, True], "each position counts once"
+
+
+def test_behind_a_chunk_that_was_lost_nothing_is_held_until_the_device_begins_anew(branch: Branch) -> None:
+    """Or what is held would not be what the device takes it for: here x at 4, where b of the lost branch is held."""
+    a, b, t, x = 5, 6, 7, 8
+    assert branch.take(Chunk(4, (b,), 3), (*PROMPT, t))  # behind a at 3, which never came
+    assert branch.drafts == []
+    assert branch.take(Chunk(4, (x,), 4), (*PROMPT, t))
+    assert branch.drafts == [x]
+    assert a not in branch.drafts
+
+
+def test_a_question_is_heard_where_a_chunk_was_lost(branch: Branch) -> None:
+    assert branch.take(Chunk(6, (), 3, asks=True), PROMPT)
+
+
+def test_what_is_behind_drafts_that_were_cut_off_is_not_held(branch: Branch) -> None:
+    branch.take(Chunk(3, (4,) * 300, 3), PROMPT)
+    branch.take(Chunk(303, (5,), 3), PROMPT)
+    assert branch.drafts == [4] * MOST_HELD
+
+
+def test_chunks_that_know_less_than_one_before_or_more_than_there_is_are_dead(branch: Branch) -> None:
+    assert branch.take(Chunk(3, (4,), 3), PROMPT)
+    assert not branch.take(Chunk(4, (5,), 2), PROMPT)
+    assert not branch.take(Chunk(4, (5,), 4), PROMPT)
+    assert branch.drafts == [4]
 
 
 def test_no_more_is_held_than_the_bound(branch: Branch) -> None:
@@ -122,8 +152,11 @@ def test_what_is_decided_where_nothing_is_held_says_nothing_of_agreement(branch:
 
 
 CHUNKS = st.integers(0, 24).flatmap(
-    lambda position: st.builds(
-        Chunk, st.just(position), st.lists(st.integers(0, 1), max_size=6).map(tuple), st.integers(0, position)
+    lambda seen: st.builds(
+        Chunk,
+        st.sampled_from([seen, seen]) | st.integers(seen, seen + 6),
+        st.lists(st.integers(0, 1), max_size=6).map(tuple),
+        st.just(seen),
     )
 )
 """Of two tokens, so that drafts often stand."""
@@ -133,33 +166,47 @@ CHUNKS = st.integers(0, 24).flatmap(
 def test_whatever_comes_in_whatever_order_what_is_held_continues_the_text(
     events: "list[Chunk | list[int]]",
 ) -> None:
-    """Held is what some chunk said of exactly that position; nothing that fell is ever held again."""
-    branch, history, said, fell_at = Branch(RunningAgreement()), list(PROMPT), set[tuple[int, int]](), -1
+    """Held is what an unbroken row of chunks said of exactly that position; nothing that fell is ever held again."""
+    branch, history = Branch(RunningAgreement()), list(PROMPT)
+    row: dict[int, int] = {}  # what the chunks of the row say, by position
+    fell_at, seen, ends_at, compared_to = -1, -1, -1, 0
     for event in events:
         before = list(branch.drafts)
         if isinstance(event, Chunk):
-            is_live = branch.take(event, history)
-            if event.seen <= fell_at:
+            is_live, end = branch.take(event, history), event.position + len(event.drafted)
+            if event.seen <= fell_at or not seen <= event.seen <= len(history):
                 assert not is_live
                 assert branch.drafts == before
-            late = range(event.position, min(len(history), event.position + len(event.drafted)))
+                continue
+            seen = event.seen
+            if event.position not in (event.seen, ends_at):
+                assert is_live
+                assert branch.drafts == before
+                ends_at = -1
+                continue
+            late = range(max(event.position, compared_to), min(len(history), end))
             wrong = [at for at in late if event.drafted[at - event.position] != history[at]]
-            if event.seen > fell_at and wrong:
+            if wrong:
                 assert not is_live
                 assert branch.drafts == []
-                fell_at = wrong[0]
-            elif event.seen > fell_at:
+                fell_at, ends_at, compared_to = wrong[0], -1, wrong[0] + 1
+            else:
                 assert is_live
                 assert branch.drafts[: len(before)] == before
-                said |= set(enumerate(event.drafted, event.position))
+                held = len(history) + len(before)
+                row |= {at: token for at, token in enumerate(event.drafted, event.position) if at >= held}
+                compared_to = max(compared_to, late.stop) if late else compared_to
+                ends_at = end if end <= len(history) + len(branch.drafts) else -1
         else:
             branch.decide(event, len(history))
             stands = [draft == token for draft, token in zip(before, event, strict=False)]
             if all(stands):
                 assert branch.drafts == before[len(event) :]
+                compared_to = len(history) + len(stands) if stands else compared_to
             else:
                 assert branch.drafts == []
-                fell_at = len(history) + stands.index(False)
+                fell_at, ends_at = len(history) + stands.index(False), -1
+                compared_to = fell_at + 1
             history += event
         assert len(branch.drafts) <= MOST_HELD
-        assert all(each in said for each in enumerate(branch.drafts, len(history)))
+        assert all(row[at] == token for at, token in enumerate(branch.drafts, len(history)))

@@ -347,7 +347,7 @@ def test_a_target_that_nothing_more_will_be_said_to_goes_on_alone(quick: Verifie
             assert tuple(each.token for each in listening.rest()) == right[:6]
 
 
-@pytest.mark.parametrize("patience_seconds", [math.inf, FOR_EVER])
+@pytest.mark.parametrize("patience_seconds", [math.inf, FOR_EVER, 0.3])
 def test_a_device_that_says_nothing_any_more_is_waited_for_once_and_no_longer_than_the_longest_patience(
     patience_seconds: float, quick: Verifier, right: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,9 +364,32 @@ def test_a_target_of_finite_patience_waits_so_long_for_drafts_and_then_goes_on_a
 ) -> None:
     with closing(quick.open(replace(KEYED, patience_seconds=0.1))) as session:
         begun = time.monotonic()
-        listening = Listening(session, Block(3, (), generate=2))
-        assert tuple(each.token for each in listening.rest()) == right[:2]
+        listening = Listening(session, Block(3, (), generate=3))
+        assert tuple(each.token for each in listening.rest()) == right[:3]
         assert time.monotonic() - begun >= 0.2
+
+
+def test_for_the_last_token_which_no_draft_can_save_nobody_waits(quick: Verifier, right: tuple[int, ...]) -> None:
+    with closing(quick.open(replace(KEYED, patience_seconds=FOR_EVER))) as session:
+        assert Listening(session, Block(3, (), generate=1)).next().token == right[0]
+
+
+def test_a_target_of_finite_patience_goes_on_where_it_is_asked(quick: Verifier, right: tuple[int, ...]) -> None:
+    with closing(quick.open(replace(KEYED, patience_seconds=FOR_EVER))) as session:
+        listening = Listening(session, Block(3, (), generate=20))
+        session.offer(Chunk(3, (), 3, asks=True))
+        assert listening.next().token == right[0]
+        assert listening.says_nothing(quick)
+
+
+def test_drafts_for_a_verifier_that_is_closed_are_in_vain(right: tuple[int, ...]) -> None:
+    closed = Verifier(ToyEngine(vocab_size=VOCAB, seed=5, sequences=2), max_sessions=2)
+    session = closed.open(replace(KEYED, patience_seconds=FOR_EVER))
+    listening = Listening(session, Block(3, (), generate=20))
+    assert listening.says_nothing(closed)
+    closed.close()
+    session.offer(Chunk(3, right[:1], 3))
+    session.expect_no_more()
 
 
 def test_a_target_with_patience_goes_on_as_soon_as_it_has_live_drafts(quick: Verifier, right: tuple[int, ...]) -> None:

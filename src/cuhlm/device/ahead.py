@@ -4,6 +4,7 @@ The draft model works in its own thread, so that neither waits for the other: th
 there, or a draft. Nothing here decides a token.
 """
 
+import math
 import time
 from collections import abc
 from concurrent.futures import Future
@@ -14,7 +15,7 @@ from cuhlm.engines.base import Advance
 from cuhlm.engines.batching import Batcher
 from cuhlm.engines.flows import Flow
 from cuhlm.errors import ProtocolError
-from cuhlm.messages import Chunk, Fate, Sampling
+from cuhlm.messages import Chunk, Fate, Sampling, Verdict
 from cuhlm.records import Stages, TokenRecord, recorded_gap
 from cuhlm.theory.distributions import LogitRow, law_of
 from cuhlm.theory.pacing import Trial, Worth
@@ -54,8 +55,8 @@ class Ahead:
         seed: of the shared randomness.
         vocab_size: tokens both models share.
         end_tokens: nothing is drafted behind one.
-        room: tokens that the answer can have.
-        asks: whether the target waits to be asked (patience without end).
+        longest: text that there can be, the prompt included: nothing is drafted for its last token, or beyond it.
+        asks: whether the target waits for this device, and must be told where no drafts will come soon.
         trial: whether drafting makes tokens come faster, where both models share a machine; None drafts in any case.
     """
 
@@ -68,7 +69,7 @@ class Ahead:
         vocab_size: int,
         *,
         end_tokens: frozenset[int],
-        room: int,
+        longest: int,
         asks: bool = False,
         trial: Trial | None = None,
     ) -> None:
@@ -78,19 +79,20 @@ class Ahead:
         self._seed = seed
         self._vocab_size = vocab_size
         self._end_tokens = end_tokens
-        self._longest = len(prompt) + room
+        self._longest = longest
         self._asks = asks
         self._has_asked = False
         self._history = list(prompt)
         self._branch: list[_Foreseen] = []
         self._sent = 0  # of the branch
-        self._sent_at = 0.0
+        self._sent_at = -math.inf
         self._read = 0  # tokens of the sequence that are those of history and branch
         self._worth = Worth()
         self._trial = trial
         if trial is not None:
             trial.resume()
         self._under_way: Future[_Foreseen] | None = None
+        self._has_caught_up = False  # made a draft since it began, or rested: before, it reads
         self._is_stale = False  # what is under way was begun behind a draft that fell
         self._spent = _Spent()
 
@@ -126,7 +128,8 @@ class Ahead:
     def chunk(self, now: float) -> Chunk | None:
         """What is to be sent now: new drafts, unless more will soon travel with them; or a question."""
         unsent = self.drafts[self._sent :]
-        asks = self._asks and self._under_way is None and not self._has_asked
+        has_none = self._under_way is None or not self._has_caught_up
+        asks = self._asks and has_none and not self._has_asked
         waits = self._under_way is not None and now - self._sent_at < CHUNK_SECONDS
         if not asks and (not unsent or waits):
             return None
@@ -150,17 +153,27 @@ class Ahead:
         tokens = (*self.drafts[: verdict.accepted], verdict.token)
         records = self._records(tokens, reply)
         self._decide(tokens)
-        self._worth.note_verdict(len(tokens))
-        if self._trial is not None:
-            self._trial.note(len(tokens), now)
+        if self._has_caught_up:
+            self._worth.note_verdict(len(tokens))
+        self._try(len(tokens), now)
         self._has_asked = False
         return records
 
     def close(self) -> None:
         """Give the sequence back; closing twice is allowed."""
-        if self._under_way is not None:
-            self._under_way.cancel()
+        if (under_way := self._under_way) is not None:  # once: another thread may take it meanwhile
+            under_way.cancel()
         self._sequence.close()
+
+    def _try(self, made: int, now: float) -> None:
+        """Time `made` tokens, where it is tried whether drafting pays; not while the draft model reads to catch up."""
+        if self._trial is None:
+            return
+        if self._trial.drafts and not self._has_caught_up:
+            self._trial.resume()
+            return
+        self._trial.note(made, now)
+        self._has_caught_up &= self._trial.drafts
 
     @property
     def _goes_on(self) -> bool:
@@ -190,6 +203,7 @@ class Ahead:
         self._spent.passes += 1
         self._spent.draft_seconds += foreseen.draft_seconds
         self._spent.sample_seconds += foreseen.sample_seconds
+        self._has_caught_up = True
         if self._is_stale:
             return False
         if foreseen.position < len(self._history):  # decided meanwhile
@@ -224,7 +238,7 @@ class Ahead:
                 TokenRecord(
                     position=verdict.position + offset,
                     token=token,
-                    fate=_fate(offset, verdict.accepted, verdict.judged),
+                    fate=_fate(offset, verdict, stands=draft is not None and draft.token == token),
                     draft_token=None if draft is None else draft.token,
                     gap=None if draft is None else recorded_gap(draft.gap),
                     wire_bytes_up=reply.bytes_up if first else _nothing_of(reply.bytes_up),
@@ -247,12 +261,12 @@ class Ahead:
         return records
 
 
-def _fate(offset: int, accepted: int, judged: int) -> Fate:
-    if offset < accepted:
+def _fate(offset: int, verdict: Verdict, *, stands: bool) -> Fate:
+    if offset < verdict.accepted or (stands and offset < verdict.judged):  # the latter at an end token
         return Fate.ACCEPTED
-    if accepted < judged:
+    if verdict.accepted < verdict.judged:
         return Fate.RESAMPLED
-    return Fate.BONUS if judged else Fate.TARGET
+    return Fate.BONUS if verdict.judged else Fate.TARGET
 
 
 def _nothing_of(count: int | None) -> int | None:

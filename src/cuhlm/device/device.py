@@ -189,8 +189,8 @@ class Device:
                 request.seed,
                 self.vocab_size,
                 end_tokens=ending.end_tokens,
-                room=ending.left,
-                asks=settings.patience_seconds == math.inf,
+                longest=min(len(request.prompt) + ending.left, self.draft.card.context_length),
+                asks=settings.patience_seconds > 0,
                 trial=self._trial if settings.patience_seconds < math.inf else None,  # the patient want few passes
             )
         keyed = settings.method.verification is Verification.KEYED
@@ -224,7 +224,9 @@ class Device:
 
     def _ending(self, settings: Settings, request: Request) -> Ending:
         cards = self._cards(settings)
-        context = min(card.context_length for card in cards)
+        # What is streamed ahead changes no text: a draft model that holds less stops drafting where it is full.
+        holding = cards[-1:] if settings.method.streams else cards
+        context = min(card.context_length for card in holding)
         room = context - len(request.prompt)
         if room < 1:
             raise ContextOverflow(

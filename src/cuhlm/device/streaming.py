@@ -37,10 +37,13 @@ def stream(ahead: Ahead, ending: Ending, piece: Callable[[int], bytes], *, clock
         reply = yield Receive(until=ahead.under_way)
         if reply is None:
             continue
+        had_drafts = bool(ahead.drafts)
         for record in ahead.settle(reply, clock()):
             yield Emit(record, ending.see(record.token))
             if ending.reason is not None:
                 break
+        if had_drafts and not ahead.drafts and ending.reason is None:
+            yield _drafted(ahead, piece)
     return Finish(ending.reason, ending.rest())
 
 

@@ -271,9 +271,10 @@ class ModelThread:
         return turn
 
     def _pass(self, turn: list[UnderWay]) -> int:
-        """One forward pass for all, and what they think after it; how many tokens it read.
+        """One forward pass for all, and what they think after it; how many tokens it read, all of them for rows.
 
-        Each alone, and 0, where one of them does not fit, so that only that one fails.
+        0 where texts were read beside them, which cost otherwise. Each alone, and 0, where one of them does not fit, so
+        that only that one fails.
         """
         started = time.perf_counter()
         try:
@@ -294,7 +295,7 @@ class ModelThread:
             rows = flow.has_read(piece, own, per_token * len(piece.tokens))
             if rows is not None:
                 flow.resume(rows)
-        return tokens
+        return tokens if all(piece.rows for piece in pieces) else 0
 
     def _fail(self, flow: UnderWay, error: BaseException) -> None:
         """Tell a flow that its pass failed; pieces that were read before are forgotten."""

@@ -7,6 +7,7 @@ position; here those agreements are replayed for any channel and any cost of com
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -175,7 +176,7 @@ class _Replay:
         self._worth = Worth()
         self._known = 0
         self._branch: list[int] = []
-        self._sent, self._sent_at = 0, 0.0
+        self._sent, self._sent_at = 0, -math.inf
         self._drafting = False
         self._stale = False
         # The verifier.
@@ -239,7 +240,8 @@ class _Replay:
                     self._branch.clear()
                     self._sent, self._stale = 0, True
             self._known += 1
-        self._worth.note_verdict(made)
+        if self._timeline.drafts:  # before, it reads its prompt
+            self._worth.note_verdict(made)
         self._go_on(now)
 
     def _go_on(self, now: float) -> None:

@@ -175,17 +175,16 @@ class Worth:
         return self.agreement.chance * math.prod(map(self.agreement.chance_of, pending)) >= LEAST_CHANCE
 
     def note_verdict(self, made: int) -> None:
-        """Note a pass that decided `made` tokens: all but the last were drafted here."""
+        """Note a pass that decided `made` tokens while drafts were being made: all but the last were drafted here."""
         if made > 1:
-            self._in_vain, self._next_pause = 0, _FIRST_PAUSE
+            self._in_vain, self._pause, self._next_pause = 0, 0, _FIRST_PAUSE
+        elif self._pause > 0:
+            self._pause -= 1
         else:
             self._in_vain += 1
-        if self._pause > 0:
-            self._pause = max(0, self._pause - made)
-            self._in_vain = 0
-        elif self._in_vain >= _HOPEFUL:
-            self._pause, self._next_pause = self._next_pause, min(2 * self._next_pause, _LONGEST_PAUSE)
-            self._in_vain = 0
+            if self._in_vain >= _HOPEFUL:
+                self._pause, self._next_pause = self._next_pause, min(2 * self._next_pause, _LONGEST_PAUSE)
+                self._in_vain = 0
 
 
 class Trial:
@@ -202,20 +201,21 @@ class Trial:
         self.drafts = True
         self._is_chosen = False
         self._rates = {True: 0.0, False: 0.0}
+        self._last: float | None = None
         self._begin(_TRIED)
 
     def resume(self) -> None:
-        """An answer begins; what lies between it and the last one is not timed."""
-        self._settling, self._last = _SETTLING, -math.inf
+        """What lies before the next tokens is not timed: an answer begins, or drafts are not there yet."""
+        self._settling, self._last = _SETTLING, None
 
     def note(self, made: int, now: float) -> None:
         """Note `made` tokens that came `now`, seconds."""
-        if self._settling > 0:
+        last, self._last = self._last, now
+        if self._settling > 0 or last is None:
             self._settling -= made
         else:
             self._timed += made
-            self._seconds += now - self._last
-        self._last = now
+            self._seconds += now - last
         if self._timed >= self._wanted:
             self._rates[self.drafts] = self._timed / max(self._seconds, 1e-9)
             self._go_on()

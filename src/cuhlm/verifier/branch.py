@@ -25,21 +25,34 @@ class Branch:
         self.drafts: list[int] = []
         self._agreement = agreement
         self._fell_at = -1  # position of the last draft that fell
+        self._seen = -1  # of the last chunk
+        self._ends_at = -1  # where the next chunk of this branch begins; −1 where one is missing
+        self._compared_to = 0  # each position counts once
 
     def take(self, chunk: Chunk, history: abc.Sequence[int]) -> bool:
         """Add the drafts of `chunk` that are live behind `history`; whether its branch is.
 
-        Those of positions that are decided are compared with it; what leaves a gap, or is there already, is dropped.
+        Those of positions that are decided are compared with it; what is there already is dropped. A chunk continues
+        the one before it, or begins where the device's knowledge ends: behind one that was lost it is dropped, as it
+        may belong to drafts that are not those held here.
         """
-        if chunk.seen <= self._fell_at:
+        if chunk.seen <= self._fell_at or not self._seen <= chunk.seen <= len(history):
             return False
-        for position, token in enumerate(chunk.drafted, chunk.position):
+        self._seen = chunk.seen
+        if chunk.position not in (chunk.seen, self._ends_at):
+            self._ends_at = -1
+            return True
+        begin = max(chunk.position, self._compared_to)
+        for position, token in enumerate(chunk.drafted[begin - chunk.position :], begin):
             if position < len(history):
                 self._compare(token, history[position], position)
                 if self._fell_at == position:
                     return False
             elif position == len(history) + len(self.drafts) and len(self.drafts) < _MOST_HELD:
                 self.drafts.append(token)
+        self._ends_at = chunk.position + len(chunk.drafted)
+        if self._ends_at > len(history) + len(self.drafts):
+            self._ends_at = -1  # what was cut off is missing
         return True
 
     def decide(self, tokens: abc.Sequence[int], position: int) -> None:
@@ -51,6 +64,7 @@ class Branch:
 
     def _compare(self, draft: int, token: int, position: int) -> None:
         self._agreement.note(draft == token)
+        self._compared_to = position + 1
         if draft != token:
-            self._fell_at = position
+            self._fell_at, self._ends_at = position, -1
             self.drafts.clear()

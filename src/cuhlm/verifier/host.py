@@ -8,13 +8,14 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
 
 from cuhlm.engines.base import Advance, Engine
 from cuhlm.engines.batching import Batcher
 from cuhlm.engines.flows import Flow, Wait
-from cuhlm.errors import ModelBusy, ProtocolError, VerifierBusy
+from cuhlm.errors import ModelBusy, ModelClosed, ProtocolError, VerifierBusy
 from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict, Verification
 from cuhlm.theory.pacing import Pace
 from cuhlm.verifier.admission import Admission
@@ -124,6 +125,7 @@ class HostedSession:
         self._offered: SimpleQueue[Chunk] = SimpleQueue()  # filled by any thread, emptied by the model's
         self._asked_on = False
         self._expects_drafts = True
+        self._heard_at = time.monotonic()
         self._end_tokens = end_tokens
         self._batcher = batcher
         self._admission = admission
@@ -151,6 +153,7 @@ class HostedSession:
         """
         self._give_up()
         self._expects_drafts = True
+        self._heard_at = time.monotonic()
         return self._run(self._answering(block, tell))
 
     def offer(self, chunk: Chunk) -> None:
@@ -166,14 +169,19 @@ class HostedSession:
         if not is_generating or self._offered.qsize() >= _MOST_OFFERED:  # in vain, as what comes too late
             return
         self._offered.put(chunk)
-        if self._patience_seconds > 0:
-            self._batcher.call(_look_again)
+        self._heard_at = time.monotonic()
+        self._look_again()
 
     def expect_no_more(self) -> None:
         """Let the answer under way wait for no drafts: the device will send none for it; any thread's."""
         self._expects_drafts = False
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Let the model's thread ask this session, if it waits, whether it still does."""
         if self._patience_seconds > 0:
-            self._batcher.call(_look_again)
+            with suppress(ModelClosed):  # whoever is answered is told
+                self._batcher.call(_nothing)
 
     def close(self) -> None:
         """Give the place back, and whatever is being done up; closing twice is allowed."""
@@ -220,7 +228,8 @@ class HostedSession:
 
     def _deciding(self, sync: tuple[int, ...], left: int) -> Flow[Verdict]:
         """One pass of a session that generates, over the live drafts that are worth it; at most `left` tokens."""
-        yield from self._waiting()
+        if left > 1 and not sync:  # else no draft could take part
+            yield from self._waiting()
         self._take_offered()
         time_ = self._batcher.pass_time
         position = self._session.length + len(sync)
@@ -230,29 +239,25 @@ class HostedSession:
         return verdict
 
     def _waiting(self) -> Flow[None]:
-        """Wait for drafts as long as there is patience; one that lasts for ever ends with the device's asking.
+        """Wait as long as there is patience, for the device to ask, or, where patience ends, for drafts.
 
         A device that has said nothing for too long holds its place no longer than the rest of its answer takes.
         """
-        until = time.monotonic() + min(self._patience_seconds, LONGEST_PATIENCE_SECONDS)
-        if self._patience_seconds == math.inf:
-            yield Wait(self._is_asked, until)
-            self._asked_on = False
-        elif self._patience_seconds > 0:
-            yield Wait(self._has_drafts, until)
-        if time.monotonic() >= until and self._patience_seconds > LONGEST_PATIENCE_SECONDS:
+        if self._patience_seconds <= 0:
+            return
+        silent = self._heard_at + LONGEST_PATIENCE_SECONDS
+        yield Wait(self._is_answered, min(time.monotonic() + self._patience_seconds, silent))
+        self._asked_on = False
+        if time.monotonic() >= silent:
             self._expects_drafts = False
 
-    def _is_asked(self) -> bool:
+    def _is_answered(self) -> bool:
         self._take_offered()
-        return self._asked_on or not self._expects_drafts
-
-    def _has_drafts(self) -> bool:
-        self._take_offered()
-        return bool(self._branch.drafts) or not self._expects_drafts
+        has_drafts = bool(self._branch.drafts) and self._patience_seconds < math.inf
+        return self._asked_on or has_drafts or not self._expects_drafts
 
     def _take_offered(self) -> None:
-        while not self._offered.empty():
+        for _ in range(self._offered.qsize()):  # no longer, however fast more comes
             chunk = self._offered.get()
             is_live = self._branch.take(chunk, self._session.history)
             self._asked_on |= chunk.asks and is_live
@@ -271,5 +276,5 @@ class HostedSession:
         return replace(verdict, target_seconds=rows.seconds, verify_seconds=verify_seconds)
 
 
-def _look_again() -> None:
-    """Lets the model's thread ask those who wait whether they still do."""
+def _nothing() -> None:
+    """Between two passes those who wait are asked whether they still do; that is all."""
