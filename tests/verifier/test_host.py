@@ -327,6 +327,18 @@ def test_a_target_of_endless_patience_makes_one_pass_each_time_it_is_asked(
             assert listening.says_nothing(quick)
 
 
+def test_a_target_of_endless_patience_takes_all_drafts_however_dear_a_row_is() -> None:
+    toy = ToyEngine(vocab_size=VOCAB, seed=5)
+    with closing(Verifier(PaddedEngine(toy, PassTime(0.002, 0.002)))) as dear:
+        with closing(dear.open(KEYED)) as session:
+            text = tuple(each.token for each in Listening(session, Block(3, (), generate=30)).rest())
+        with closing(dear.open(replace(KEYED, patience_seconds=math.inf))) as session:
+            listening = Listening(session, Block(3, (), generate=30))
+            for position in range(3, 30, 3):
+                session.offer(Chunk(position, text[position - 3 : position - 1], position, asks=True))
+                assert listening.next().accepted == 2
+
+
 def test_a_question_from_a_branch_that_fell_is_none(quick: Verifier, right: tuple[int, ...]) -> None:
     with closing(quick.open(replace(KEYED, patience_seconds=math.inf))) as session:
         listening = Listening(session, Block(3, (), generate=20))

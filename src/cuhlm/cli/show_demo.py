@@ -88,8 +88,8 @@ def _notes(conditions: Conditions) -> Text:
     )
     return Text(
         "simulated: draft + uplink + round trip + target, billed from the trace. "
-        "wall: on this machine over loopback gRPC, prompt included; draft and target share its cores and memory, so "
-        "lossless, which lets both work at once, slows its own target. "
+        "wall: on this machine over loopback gRPC, prompt included; draft and target share its cores and memory, "
+        "where lossless tries whether drafting pays. "
         "uplink: the paper's payload. socket up: counted by the kernel. "
         f"TV: mean distance of the method's token law from the target's, along its answers. {exact}",
         "dim",

@@ -232,6 +232,8 @@ class HostedSession:
             yield from self._waiting()
         self._take_offered()
         time_ = self._batcher.pass_time
+        if self._patience_seconds == math.inf:  # it is passes that such a device saves, whatever a row costs
+            time_ = replace(time_, per_draft=0.0)
         position = self._session.length + len(sync)
         drafts = 0 if sync else self._pace.drafts(min(len(self._branch.drafts), left - 1), time_)
         verdict = yield from self._judging(Block(position, sync, tuple(self._branch.drafts[:drafts]), generate=1))
