@@ -84,7 +84,7 @@ def test_results_are_one_tidy_table(quick: Path) -> None:
 
 def test_traces_have_a_row_per_token(quick: Path) -> None:
     files = list((quick / "traces").rglob("*.parquet"))
-    assert len(files) == 18 * PROMPTS
+    assert len(files) == 19 * PROMPTS
     assert {"position", "token", "fate", "u", "k", "payload_bits", "tv", "draft_seconds"} <= set(
         pl.read_parquet(files[0]).columns
     )

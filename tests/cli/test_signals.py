@@ -79,8 +79,7 @@ def test_a_verifier_that_is_ended_while_it_reads_a_long_prompt_does_not_read_on(
         session = link.open(Opening((1, 2, 3, 4) * 2000, Sampling(), 0, link.describe().vocab_size))
         session.ready()
         process.terminate()
-        # On a busy machine the stream may be cut before it has said why.
-        with pytest.raises(LinkError, match=r"the verifier is shutting down|Cancelling all calls"):
+        with pytest.raises(LinkError, match="the verifier is shutting down"):
             session.receive(None)
         session.close()
     assert ended(process) == (0, "")  # the prompt would take minutes

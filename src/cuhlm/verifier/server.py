@@ -11,7 +11,7 @@ import secrets
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -66,6 +66,9 @@ _OPTIONS = (
 )
 IDLE_SECONDS = 300.0
 """How long a device may be silent: it drafts meanwhile, and may skip many tokens before it asks."""
+
+_LAST_WORD_SECONDS = 0.5
+"""What is being written when the verifier ends may take so long, so that devices can be told why."""
 
 WORKING_SECONDS = 0.5
 """A device that waits is told so often that the target is at work, where it is: its deadline is for silence, not for
@@ -187,13 +190,14 @@ class Server:
                 return
             opening = opening_from_wire(first.open)
             session = await self._open(opening)
-            await context.write(pb.Reply(opened=pb.Opened()))
+            await _say(context, pb.Reply(opened=pb.Opened()))
             await self._prefill(session, context)
             await self._converse(session, requests, context)
         except asyncio.CancelledError:
             if not self._stopping:  # the device left
                 raise
-            await _abort(context, LinkError("the verifier is shutting down; try again later, or ask another"))
+            with suppress(grpc.aio.InternalError):  # a device that does not read hears nothing
+                await _abort(context, LinkError("the verifier is shutting down; try again later, or ask another"))
         except grpc.aio.InternalError:  # what it says cannot be written: the device left
             return
         except Exception as error:
@@ -326,13 +330,13 @@ class Server:
                 continue
             if verdict is None:
                 break
-            await context.write(pb.Reply(verdict=verdict_to_wire(verdict)))
+            await _say(context, pb.Reply(verdict=verdict_to_wire(verdict)))
         await asyncio.wrap_future(answering)  # its error
 
     async def _say_if_at_work(self, passes: int, context: Context) -> int:
         """Tell a device that waits that the target is at work, if it made more than `passes`; how many it made."""
         if self._verifier.passes > passes:
-            await context.write(pb.Reply(working=pb.Working()))
+            await _say(context, pb.Reply(working=pb.Working()))
         return self._verifier.passes
 
 
@@ -351,6 +355,20 @@ def _read(certificate: Certificate) -> tuple[bytes, bytes]:
             f"the certificate {certificate.chain} with the key {certificate.key} cannot be used: "
             f"{error.strerror or error}; expected two PEM files that belong together"
         ) from error
+
+
+async def _say(context: Context, reply: pb.Reply) -> None:
+    """Write `reply`; where the stream is cancelled meanwhile, wait a little for that before it ends.
+
+    gRPC writes one thing at a time, and would not take the last word, why the stream ends, beside it.
+    """
+    writing = asyncio.ensure_future(context.write(reply))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await asyncio.wait((writing,), timeout=_LAST_WORD_SECONDS)
+        writing.cancel()
+        raise
 
 
 async def _abort(context: Context, error: Exception) -> NoReturn:
