@@ -27,8 +27,8 @@ from rich.table import Table
 from cuhlm.engines.base import Advance, Engine
 from cuhlm.engines.load import load_engine
 from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET
+from cuhlm.engines.prompting import encode_prompt
 from cuhlm.measuring.agreement import Agreement, measure_agreement
-from cuhlm.measuring.prompts import encode_prompt
 
 TEMPERATURES = (0.0, 0.7, 1.0)
 SPEED_TOKENS = 48
@@ -97,7 +97,7 @@ def main() -> None:
         target, *drafts = engines
         results = {}
         for task, texts in track(tasks(options.prompts, options.per_task).items(), "measuring", console=console):
-            prompts = [encode_prompt(target.tokenizer, text) for text in texts]
+            prompts = [encode_prompt(target.tokenizer, target.card.chat, text) for text in texts]
             results[task] = measure_agreement(drafts, target, prompts, TEMPERATURES, max_tokens=options.tokens)
         decoding = speeds(dict(zip((options.target, *names), engines, strict=True)), prompts[0])
     if options.json:

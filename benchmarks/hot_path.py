@@ -23,8 +23,8 @@ from cuhlm.data import DRAFT_PROFILE
 from cuhlm.device.device import Device, Request, collect
 from cuhlm.device.ending import Limits
 from cuhlm.engines.load import load_engine
+from cuhlm.engines.prompting import encode_prompt
 from cuhlm.link.grpc import GrpcLink, Security
-from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.messages import Sampling
 from cuhlm.methods import METHODS
 from cuhlm.profiles import load_profile
@@ -72,7 +72,7 @@ def measure(tokens: int, rounds: int) -> dict[str, list[TokenRecord]]:
         closing(GrpcLink(verifier.address, security=Security(verifier.token))) as link,
     ):
         device = Device(draft, link)
-        prompt = encode_prompt(draft.tokenizer, PROMPT)
+        prompt = encode_prompt(draft.tokenizer, draft.card.chat, PROMPT)
         for seed in range(rounds):
             for name, settings in always_asking().items():
                 answer = collect(device.generate(settings, Request(prompt, Sampling(), seed, Limits(tokens))))

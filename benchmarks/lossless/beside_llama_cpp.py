@@ -26,7 +26,7 @@ from cuhlm.device.device import Device, Request
 from cuhlm.device.ending import Limits
 from cuhlm.engines.cores import usable_cores
 from cuhlm.engines.locate import locate
-from cuhlm.measuring.prompts import encode_prompt, read_prompts
+from cuhlm.measuring.prompts import read_prompts
 from cuhlm.messages import Sampling
 from cuhlm.methods import find_method
 from cuhlm.pair import Reach, open_device
@@ -111,7 +111,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
         spent: dict[tuple[float, str], list[Spent]] = {}
         turns = [(temperature, *numbered) for temperature in TEMPERATURES for numbered in enumerate(prompts)]
         for temperature, seed, prompt in track(turns, "decoding", console=Console(stderr=True), transient=True):
-            tokens = encode_prompt(device.draft.tokenizer, prompt.text)
+            tokens = device.prompt(prompt.text)
             for name, answer in ways.items():
                 spent.setdefault((temperature, name), []).append(answer(tokens, temperature, seed, options.tokens))
     return [_total(temperature, name, of) for (temperature, name), of in spent.items()]

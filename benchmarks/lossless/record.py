@@ -12,7 +12,8 @@ from benchmarks.lossless.recorded import record, recorded
 from rich.progress import track
 
 from cuhlm.engines.load import load_engine
-from cuhlm.measuring.prompts import encode_prompt, read_prompts
+from cuhlm.engines.prompting import encode_prompt
+from cuhlm.measuring.prompts import read_prompts
 
 TEMPERATURES = (0.7, 1.0, 0.0)
 
@@ -35,7 +36,7 @@ def main() -> None:
         options.out.open("a", encoding="utf-8", buffering=1) as out,
     ):
         for number, prompt, temperature in track(todo, "recording"):
-            tokens = encode_prompt(target.tokenizer, prompt.text)
+            tokens = encode_prompt(target.tokenizer, target.card.chat, prompt.text)
             answer = record(draft, target, prompt.id, tokens, temperature, number, options.tokens)
             out.write(msgspec.json.encode(answer).decode() + "\n")
 

@@ -87,6 +87,8 @@ class _Tokenizer:
     """No text: tokens are all that is compared."""
 
     end_tokens: frozenset[int] = frozenset()
+    control_names: frozenset[str] = frozenset()
+    added_names: frozenset[str] = frozenset()
 
     def __init__(self, vocab_size: int) -> None:
         self._vocab_size = vocab_size
@@ -99,6 +101,3 @@ class _Tokenizer:
 
     def piece(self, token: int) -> bytes:  # noqa: ARG002
         return b""
-
-    def render_chat(self, messages: Sequence[tuple[str, str]]) -> str:
-        raise NotImplementedError(messages)

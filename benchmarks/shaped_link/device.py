@@ -14,7 +14,6 @@ from cuhlm.device.device import Device, Request
 from cuhlm.device.ending import Limits
 from cuhlm.engines.load import load_engine
 from cuhlm.link.grpc import GrpcLink, Security
-from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.messages import Sampling
 from cuhlm.methods import find_method
 from cuhlm.pair import Reach, open_device
@@ -70,7 +69,7 @@ def path(seed: int, tokens: int) -> list[TokenRecord]:
 
 
 def _request(device: Device, seed: int, tokens: int) -> Request:
-    return Request(encode_prompt(device.draft.tokenizer, PROMPT), Sampling(), seed, Limits(tokens))
+    return Request(device.prompt(PROMPT), Sampling(), seed, Limits(tokens))
 
 
 def answers(

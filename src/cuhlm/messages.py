@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cuhlm.errors import ConfigurationError
+from cuhlm.given import number, whole
 
 Array = npt.NDArray[np.float32]
 
@@ -51,6 +52,9 @@ class Sampling:
     min_p: float = 0.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "top_k", whole("top_k", self.top_k))
+        for name in ("temperature", "top_p", "min_p"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
         for name, value, holds, expected in (
             ("temperature", self.temperature, 0 <= self.temperature <= 100, "a number from 0 to 100"),
             ("top_k", self.top_k, 0 <= self.top_k < 2**32, "a whole number from 0 (off) to 4294967295"),
@@ -71,6 +75,23 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class ChatFormat:
+    """What makes a model's prompt of messages; it comes with the model.
+
+    Attributes:
+        template: a Jinja program; empty where there is none, and a prompt is the contents alone.
+        start: the start token as text, ``bos_token`` in the template; empty if there is none.
+        end: the end token as text, ``eos_token``; likewise.
+        adds_start: whether every prompt begins with the start token.
+    """
+
+    template: str = ""
+    start: str = ""
+    end: str = ""
+    adds_start: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """What one side must know of the other's model before they talk.
 
@@ -84,6 +105,8 @@ class ModelCard:
         max_sessions: sessions that may be open at once; 0 likewise.
         end_tokens: tokens with which this model ends a turn or a text.
         fingerprint: identifies the weights, so that a profile is used only with the pair it was made for.
+        chat: how it is spoken to.
+        sampling: what its file recommends; None where it says nothing.
     """
 
     name: str
@@ -95,6 +118,8 @@ class ModelCard:
     max_sessions: int = 0
     end_tokens: frozenset[int] = frozenset()
     fingerprint: str = ""
+    chat: ChatFormat = ChatFormat()
+    sampling: Sampling | None = None
 
 
 @dataclass(frozen=True, slots=True)

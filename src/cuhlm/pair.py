@@ -1,18 +1,21 @@
 """Draft and target as a command line names them, joined into a device for as long as it is needed."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cuhlm.data import DRAFT_PROFILE
 from cuhlm.device.device import Device
 from cuhlm.engines.load import load_engine
-from cuhlm.errors import ConfigurationError
+from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET, locate
+from cuhlm.errors import ConfigurationError, ModelError
 from cuhlm.link.base import Link
 from cuhlm.link.grpc import GrpcLink, Security
 from cuhlm.link.in_process import InProcessLink
-from cuhlm.messages import ModelCard
+from cuhlm.messages import ModelCard, Sampling
+from cuhlm.methods import GateRule, Method
 from cuhlm.profiles import Profile, load_profile
 from cuhlm.verifier.host import Verifier
 
@@ -38,6 +41,44 @@ class Reach:
             raise ConfigurationError(
                 f"both --verifier {self.verifier} and --target {self.target} are given; expected one"
             )
+
+
+FOR_PEOPLE = Sampling(temperature=0.7, top_p=0.95)
+"""Where nobody says otherwise. Experiments state theirs: the whole vocabulary at T = 1 is the paper's."""
+
+
+def sampling_for(card: ModelCard | None, given: Mapping[str, Any]) -> Sampling:
+    """How to sample: each number as it is given, else as the model's file recommends, else as suits people.
+
+    Args:
+        card: of the model whose text it is.
+        given: by the names of `Sampling`; None where it is not.
+
+    Raises:
+        ConfigurationError: a number is out of range.
+    """
+    usual = card.sampling if card and card.sampling else FOR_PEOPLE
+    return replace(usual, **{name: value for name, value in given.items() if value is not None})
+
+
+def built_in_or(reach: Reach, draft: str, method: Method) -> tuple[Reach, list[str]]:
+    """`reach`, or the built-in target where none is named for the built-in draft; and what a person should know of it.
+
+    Raises:
+        ConfigurationError: the method needs a target, and there is none.
+    """
+    if method.gate is GateRule.NEVER or reach.verifier or reach.target:
+        return reach, []
+    if draft != BUILT_IN_DRAFT:
+        raise ConfigurationError(
+            f"the method {method.name} needs a target, and none is named; give --verifier HOST:PORT or --target MODEL"
+        )
+    try:
+        locate(BUILT_IN_TARGET)
+    except ModelError as error:
+        raise ConfigurationError(f"{error}; or give --verifier HOST:PORT or --target MODEL") from error
+    note = f"no --verifier and no --target: the built-in {BUILT_IN_TARGET} answers, in this process"
+    return replace(reach, target=BUILT_IN_TARGET), [note]
 
 
 @contextmanager
@@ -73,22 +114,35 @@ def _open_link(reach: Reach, context: int | None, threads: int | None, stack: Ex
     return link
 
 
+def check_profile(path: Path | None) -> Profile | None:
+    """The profile at `path`, or the built-in one, before it is known whether it fits; None where there is neither.
+
+    Raises:
+        ProfileError: `path` holds no profile.
+    """
+    if path is None and not DRAFT_PROFILE.exists():
+        return None
+    return load_profile(path or DRAFT_PROFILE)
+
+
 def find_profile(path: Path | None, draft: ModelCard, target: ModelCard | None) -> Profile | None:
     """The profile at `path`, or the built-in one where it fits the pair; None where there is neither.
 
     Raises:
         ProfileError: `path` holds no profile, or one of another pair.
     """
-    if path is not None:
-        profile = load_profile(path)
+    profile = check_profile(path)
+    if path is not None and profile is not None:
         if target is not None:
             profile.check_pair(draft, target)
         return profile
-    if not DRAFT_PROFILE.exists():
-        return None
-    built_in = load_profile(DRAFT_PROFILE)
-    fits = target is not None and (built_in.draft_fingerprint, built_in.target_fingerprint) == (
-        draft.fingerprint,
-        target.fingerprint,
+    fits = (
+        profile
+        and target
+        and (profile.draft_fingerprint, profile.target_fingerprint)
+        == (
+            draft.fingerprint,
+            target.fingerprint,
+        )
     )
-    return built_in if fits else None
+    return profile if fits else None

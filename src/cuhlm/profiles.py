@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cuhlm.errors import ConfigurationError, ProfileError
+from cuhlm.given import member, number, whole
 from cuhlm.messages import ModelCard, Sampling
 from cuhlm.readable import Count, NotNegative, Share, Some, converted, read_json
 from cuhlm.records import json_values
@@ -23,6 +24,9 @@ FORMAT = 1
 
 MOST_PERTURBATIONS = 1000
 """Each is a scan of the vocabulary for every token."""
+
+HOTTEST = 100.0
+"""At which every law is all but uniform."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +46,18 @@ class UncertaintySettings:
     theta_max: float = 2.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "measure", member(Measure, "the measure of uncertainty", self.measure))
+        object.__setattr__(self, "perturbations", whole("perturbations", self.perturbations))
+        for name in ("theta_min", "theta_max"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
         if not 1 <= self.perturbations <= MOST_PERTURBATIONS:
             raise ConfigurationError(
                 f"perturbations is {self.perturbations}; expected 1 to {MOST_PERTURBATIONS} (the paper uses 20)"
             )
-        if not 0 <= self.theta_min < self.theta_max < math.inf:
+        if not 0 <= self.theta_min < self.theta_max <= HOTTEST:
             raise ConfigurationError(
-                f"temperatures from {self.theta_min} to {self.theta_max} are no range; expected 0 ≤ θ_min < θ_max"
+                f"temperatures from {self.theta_min:g} to {self.theta_max:g} are no range; expected "
+                f"0 ≤ θ_min < θ_max ≤ {HOTTEST:g} (the paper's are 0 and 2)"
             )
 
 
@@ -193,16 +202,16 @@ def _with_undefined(value: object) -> object:
 def _expectations(profile: Profile) -> Iterator[tuple[str, object, bool, str]]:
     """What must hold of numbers beyond their own types: (name, value, holds, expected)."""
     line, curve = profile.rejection, profile.curve
-    for name, number in (("rejection.a", line.a), ("rejection.b", line.b)):
-        yield name, number, math.isfinite(number), "a number"
+    for name, value in (("rejection.a", line.a), ("rejection.b", line.b)):
+        yield name, value, math.isfinite(value), "a number"
     r = line.pearson_r
     yield "rejection.pearson_r", r, math.isnan(r) or abs(r) <= 1, "a number from -1 to 1"
-    for name, number, again in (
+    for name, value, again in (
         ("rejection.r_squared", line.r_squared, r**2),
         ("risk_averse", profile.risk_averse, risk_averse_threshold(line)),
         ("risk_prone", profile.risk_prone, risk_prone_threshold(line, profile.delta)),
     ):
-        yield name, number, _agree(number, again), f"{again}, which follows from the profile's other numbers"
+        yield name, value, _agree(value, again), f"{again}, which follows from the profile's other numbers"
     ascends = all(low < high for low, high in pairwise(curve.threshold))
     yield "curve.threshold", curve.threshold, ascends, "ascending numbers"
     points = f"{len(curve.threshold)} numbers from 0 to 1, one per threshold"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cuhlm.errors import ConfigurationError, ProfileError
+from cuhlm.given import instance, member, number, whole
 from cuhlm.messages import Sampling
 from cuhlm.methods import DraftFrom, GateRule, Method, TruncationRule
 from cuhlm.profiles import Profile, UncertaintySettings
@@ -52,6 +53,30 @@ class Settings:
     patience_seconds: float = 0.0
     block: int = 1
 
+    def __post_init__(self) -> None:
+        instance(Method, "the method", self.method)
+        instance(UncertaintySettings, "the uncertainty", self.uncertainty)
+        object.__setattr__(self, "draft_from", member(DraftFrom, "draft_from", self.draft_from))
+        for name in ("k", "b_prob", "block"):
+            object.__setattr__(self, name, whole(name, getattr(self, name)))
+        for name in ("threshold", "transmit_rate", "vartheta", "patience_seconds"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+        for name, value, holds, expected in (
+            ("the distortion bound", self.vartheta, self.vartheta >= 0, "0 or more (0.1 is usual)"),
+            ("k", self.k, 1 <= self.k < 2**32, "1 to 4294967295"),
+            ("the threshold", self.threshold, not math.isnan(self.threshold), "a number"),
+            ("the rate of transmission", self.transmit_rate, 0 <= self.transmit_rate <= 1, "0 to 1"),
+            ("the patience", self.patience_seconds, self.patience_seconds >= 0, "0 s or more (inf waits to be asked)"),
+            ("the block", self.block, self.block >= 1, "1 drafted token per request, or more"),
+        ):
+            if not holds:
+                raise ConfigurationError(f"{name} is {value}; expected {expected}")
+        if self.block > 1 and self.method.name not in BLOCK_METHODS:
+            raise ConfigurationError(
+                f"{self.block} drafted tokens per request for {self.method.name}; expected 1, or more with "
+                f"{', '.join(BLOCK_METHODS)}"
+            )
+
 
 def settings_for(
     method: Method,
@@ -83,16 +108,6 @@ def settings_for(
         ProfileError: the profile cannot give it.
     """
     limit = resolve_threshold(threshold, profile) if method.is_gated else 0.0
-    if vartheta is not None and not vartheta >= 0:
-        raise ConfigurationError(f"the distortion bound is {vartheta}; expected 0 or more (0.1 is usual)")
-    if k is not None and k < 1:
-        raise ConfigurationError(f"k is {k}; expected 1 or more")
-    if not patience_seconds >= 0:
-        raise ConfigurationError(f"the patience is {patience_seconds} s; expected 0 or more (inf waits to be asked)")
-    if block < 1 or (block > 1 and method.name not in BLOCK_METHODS):
-        raise ConfigurationError(
-            f"{block} drafted tokens per request for {method.name}; expected 1, or more with {', '.join(BLOCK_METHODS)}"
-        )
     needs_profile = (method.gate is GateRule.RANDOM or method.truncation is TruncationRule.ONLINE) or (
         method.truncation is TruncationRule.OFFLINE and k is None
     )

@@ -47,14 +47,14 @@ def test_text_that_looks_like_markup_is_shown_as_it_is_also_where_it_was_held_ba
 ) -> None:
     device = Device(SpeaksMarkup(vocab_size=VOCAB), None)
     request = Request(PROMPT, Sampling(), 0, Limits(3, ("[/]" * 3 + "!",)))
-    stream_answer(device, settings("local"), request, note="", trace=None, fates=False)
+    stream_answer(device, settings("local"), request, notes=[], trace=None, fates=False)
     assert capsys.readouterr().out == "[/][/][/]\n"
 
 
 def test_nothing_is_said_of_a_socket_where_there_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     request = Request(PROMPT, Sampling(), 0, Limits(3))
     with toy_device() as device:
-        stream_answer(device, settings("hlm"), request, note="", trace=None, fates=True)
+        stream_answer(device, settings("hlm"), request, notes=[], trace=None, fates=True)
     said = capsys.readouterr().err
     assert "100% transmitted" in said
     assert "bytes" not in said
@@ -78,7 +78,7 @@ def test_a_lost_link_leaves_every_decided_token_on_the_screen_and_in_the_trace(
                 device,
                 settings("hlm"),
                 Request(PROMPT, Sampling(), 0, Limits(10**6, held)),
-                note="",
+                notes=[],
                 trace=trace,
                 fates=False,
             )

@@ -2,7 +2,9 @@ import pytest
 
 from cuhlm.distill.conversation import LONGEST_INSTRUCTION, Conversation, TurnTokens
 from cuhlm.engines.llama_cpp import LlamaCppEngine
+from cuhlm.engines.prompting import encode_prompt
 from cuhlm.errors import ModelError
+from cuhlm.messages import ChatFormat
 
 TURNS = TurnTokens(opening=(90, 91), to_answer=(99, 92), to_user=(99, 93), ends=frozenset({99, 98}))
 
@@ -37,38 +39,31 @@ def test_an_endless_instruction_is_cut_off() -> None:
 
 
 def test_the_turns_of_a_real_template_are_what_it_renders(target_engine: LlamaCppEngine) -> None:
-    tokenizer = target_engine.tokenizer
-    turns = TurnTokens.of(tokenizer)
-    rendered = tokenizer.tokenize(tokenizer.render_chat([("user", "Name three fruits.")]))
-    assert rendered == [*turns.opening, *tokenizer.tokenize("Name three fruits."), *turns.to_answer]
+    tokenizer, chat = target_engine.tokenizer, target_engine.card.chat
+    turns = TurnTokens.of(tokenizer, chat)
+    prompt = encode_prompt(tokenizer, chat, "Name three fruits.")
+    assert list(prompt) == [*turns.opening, *tokenizer.tokenize("Name three fruits."), *turns.to_answer]
 
 
-class Starting:
-    """A tokenizer that puts a start token, 100, before any text."""
+class Letters:
+    """A tokenizer of letters."""
 
     end_tokens = frozenset({50})
+    control_names = added_names = frozenset()
 
     def tokenize(self, text: str) -> list[int]:
-        return [100, *map(ord, text)]
-
-    def render_chat(self, messages: list[tuple[str, str]]) -> str:
-        return "".join(f"{role[0]}{content}2" for role, content in messages) + "a"
+        return list(map(ord, text))
 
 
 def test_a_start_token_comes_once_at_the_start() -> None:
-    turns = TurnTokens.of(Starting())
-    assert turns.opening == (100, ord("u"))
+    template = "{% for m in messages %}{{ m.role[0] }}{{ m.content }}2{% endfor %}a"
+    turns = TurnTokens.of(Letters(), ChatFormat(template, start="d", adds_start=True))
+    assert turns.opening == (ord("d"), ord("u"))
     assert turns.to_answer == (ord("2"), ord("a"))
     assert turns.to_user == (ord("2"), ord("u"))
 
 
-class Shouting:
-    """A tokenizer whose template changes what is said."""
-
-    def render_chat(self, messages: list[tuple[str, str]]) -> str:
-        return "".join(content.upper() for _, content in messages)
-
-
 def test_a_template_that_changes_what_is_said_is_refused() -> None:
+    shouting = ChatFormat("{% for m in messages %}{{ m.content | upper }}{% endfor %}")
     with pytest.raises(ModelError, match="give back what is said"):
-        TurnTokens.of(Shouting())
+        TurnTokens.of(Letters(), shouting)

@@ -14,9 +14,9 @@ from cuhlm.device.gate import make_gate
 from cuhlm.device.offering import Offering
 from cuhlm.device.stopwatch import Stopwatch
 from cuhlm.engines.llama_cpp import LlamaCppEngine
+from cuhlm.engines.prompting import encode_prompt
 from cuhlm.link.grpc import checked_verdict
 from cuhlm.link.in_process import InProcessLink
-from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.messages import Block, Fate, Opening, Sampling
 from cuhlm.methods import find_method
 from cuhlm.profiles import load_profile
@@ -38,7 +38,7 @@ def test_one_token_goes_from_the_draft_model_to_the_targets_verdict_and_back(
     profile = load_profile(DRAFT_PROFILE)
     settings = settings_for(find_method("cu-hlm"), profile, threshold=0.0)  # u is never 0: the token is transmitted
     sampling, vocab_size = Sampling(temperature=0.7), draft_engine.card.vocab_size
-    prompt = encode_prompt(draft_engine.tokenizer, "Give me three tips for packing a suitcase.")
+    prompt = encode_prompt(draft_engine.tokenizer, draft_engine.card.chat, "Give me three tips for packing a suitcase.")
     watch, codec = Stopwatch(lambda: 0.0), FixedWidthCodec()
 
     # The device itself over the in-process link; what follows must end at the same token and the same record.

@@ -21,7 +21,6 @@ from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.errors import LinkError, LinkTimeout
 from cuhlm.link.grpc import GrpcLink, Security
 from cuhlm.link.in_process import InProcessLink
-from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.messages import Block, Opening, Sampling
 from cuhlm.methods import find_method
 from cuhlm.profiles import load_profile
@@ -61,7 +60,7 @@ def settings(method: str, **numbers: float) -> Settings:
 
 
 def request(device: Device, prompt: str, sampling: Sampling, tokens: int = 24, seed: int = 1) -> Request:
-    return Request(encode_prompt(device.draft.tokenizer, prompt), sampling, seed, Limits(tokens))
+    return Request(device.prompt(prompt), sampling, seed, Limits(tokens))
 
 
 def answer(
@@ -107,7 +106,7 @@ def test_the_bytes_on_the_socket_are_the_payload_and_little_else(device: Device)
 def test_a_draft_sent_twice_gets_the_same_verdict_also_in_another_session(
     seed: int, device: Device, verifier: VerifierProcess
 ) -> None:
-    prompt = encode_prompt(device.draft.tokenizer, PROMPTS[0])
+    prompt = device.prompt(PROMPTS[0])
     drafting = Drafting(device.draft.open(), Sampling(), seed, device.vocab_size)
     watch = Stopwatch(lambda: 0.0)
     proposal = drafting.propose(prompt, watch)
@@ -177,6 +176,6 @@ def test_a_lost_verifier_is_an_error_at_once_or_at_the_deadline_and_the_tokens_s
     tokens = tuple(record.token for record in records)
     assert 5 <= len(tokens) < len(whole.tokens)
     assert tokens == whole.tokens[: len(tokens)]
-    first = len(encode_prompt(device.draft.tokenizer, PROMPTS[0]))
+    first = len(device.prompt(PROMPTS[0]))
     assert [record.position for record in records] == list(range(first, first + len(tokens)))
     assert doomed.address in str(raised.value)

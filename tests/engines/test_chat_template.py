@@ -4,6 +4,7 @@ import pytest
 
 from cuhlm.engines import chat_template
 from cuhlm.errors import ModelError
+from cuhlm.messages import ChatFormat
 
 CHAT = [("user", "Hi"), ("assistant", "Hello"), ("user", "<b> & é")]
 
@@ -46,6 +47,7 @@ def test_the_date_can_be_asked_for() -> None:
         "{{ ''.__class__.__mro__[1].__subclasses__() }}",
         "{% for i in range(10000000) %}x{% endfor %}",
         "{{ messages.append(1) }}",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
     ],
 )
 def test_a_template_that_fails_or_wants_too_much_is_a_model_error(template: str) -> None:
@@ -56,3 +58,25 @@ def test_a_template_that_fails_or_wants_too_much_is_a_model_error(template: str)
 def test_the_reason_that_a_template_gives_is_told() -> None:
     with pytest.raises(ModelError, match="only one user message, please"):
         rendered("{{ raise_exception('only one user message, please') }}")
+
+
+def confined(template: str) -> str:
+    return chat_template.rendered(ChatFormat(template, start="<s>"), CHAT, confined=True)
+
+
+def test_a_strangers_template_gives_what_it_would_give_here() -> None:
+    template = "{{ bos_token }}{% for message in messages %}{{ message.content }} {% endfor %}"
+    assert confined(template) == rendered(template) == "<s>Hi Hello <b> & é "
+    with pytest.raises(ModelError, match="only one user message, please"):
+        confined("{{ raise_exception('only one user message, please') }}")
+
+
+def test_a_strangers_template_cannot_hold_us_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_template, "CONFINED_SECONDS", 1)
+    with pytest.raises(ModelError, match="it runs for more than 1 s"):
+        confined("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}")
+
+
+def test_a_strangers_template_cannot_fill_the_memory() -> None:
+    with pytest.raises(ModelError, match=r"MemoryError|wants more memory"):
+        confined("{{ ('x' * 2000000000) | length }}")

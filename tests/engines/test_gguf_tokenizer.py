@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from cuhlm.engines.gguf_model import GgufModel
 from cuhlm.engines.gguf_tokenizer import GgufTokenizer
-from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.locate import BUILT_IN_DRAFT, locate
+from cuhlm.errors import ConfigurationError
 
 
 @pytest.fixture(scope="module")
@@ -57,45 +57,14 @@ def test_a_long_text_and_an_empty_text_are_tokenized(tokenizer: GgufTokenizer) -
     assert len(tokenizer.tokenize("the cat " * 5000)) >= 10_000
 
 
-def test_half_a_surrogate_does_not_break_the_tokenizer(tokenizer: GgufTokenizer) -> None:
-    assert tokenizer.tokenize("a\udc80") == tokenizer.tokenize("a?")
+def test_half_a_surrogate_is_refused(tokenizer: GgufTokenizer) -> None:
+    with pytest.raises(ConfigurationError, match=r"holds '\\udc80', which is no character; expected Unicode"):
+        tokenizer.tokenize("a\udc80")
 
 
-def test_a_start_token_is_added_once_where_the_model_wants_one(
-    model: GgufModel, tokenizer: GgufTokenizer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start = 1  # <|im_start|>
-    plain = tokenizer.tokenize("Hello")
-    assert start not in plain
-    wants = GgufTokenizer(model)
-    monkeypatch.setattr(wants, "_lib", _WithStart(wants._lib))
-    assert wants.tokenize("Hello") == [start, *plain]
-    assert wants.tokenize("<|im_start|>Hello") == [start, *plain]
-    assert wants.tokenize("") == [start]
-
-
-class _WithStart:
-    def __init__(self, lib: object) -> None:
-        self._lib = lib
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._lib, name)
-
-    def llama_vocab_get_add_bos(self, _vocab: int) -> bool:
-        return True
-
-
-def test_a_chat_becomes_the_prompt_the_model_was_trained_on(target_engine: LlamaCppEngine) -> None:
-    prompt = target_engine.tokenizer.render_chat([("system", "Be brief."), ("user", "Hi")])
-    assert prompt == (
-        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
-    )
-    assert target_engine.tokenizer.tokenize(prompt).count(1) == 3
-
-
-def test_without_a_chat_template_the_contents_stand_alone(
-    model: GgufModel, tokenizer: GgufTokenizer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(GgufModel, "metadata", lambda *_: None)
-    assert tokenizer.render_chat([("user", "Once upon a time")]) == "Once upon a time"
-    assert tokenizer.render_chat([("system", "A."), ("user", "B.")]) == "A.\n\nB."
+def test_a_file_says_how_its_model_is_spoken_to(tokenizer: GgufTokenizer) -> None:
+    assert "<|im_start|>" in tokenizer.chat.template
+    assert tokenizer.chat.end == "<|im_end|>"
+    assert not tokenizer.chat.adds_start
+    assert {"<|im_start|>", "<|im_end|>"} <= tokenizer.control_names
+    assert not tokenizer.added_names & tokenizer.control_names

@@ -23,9 +23,9 @@ from cuhlm.device.ending import Limits
 from cuhlm.device.steps import Reason
 from cuhlm.engines.base import Engine
 from cuhlm.engines.llama_cpp import LlamaCppEngine
+from cuhlm.engines.prompting import encode_prompt
 from cuhlm.link.base import Link, LinkSession, Traffic
 from cuhlm.link.in_process import InProcessLink
-from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.messages import Block, Chunk, Fate, ModelCard, Opening, Sampling, Verdict
 from cuhlm.testing import PaddedEngine, ToyEngine
 from cuhlm.theory.pacing import PassTime
@@ -281,7 +281,7 @@ def test_a_verifier_that_trusts_its_drafts_is_told_from_the_target(link: Link, m
 def test_the_real_pair_gives_the_tokens_of_remote(
     draft_engine: LlamaCppEngine, target_engine: LlamaCppEngine, temperature: float
 ) -> None:
-    prompt = encode_prompt(draft_engine.tokenizer, "Give me three tips for packing a suitcase.")
+    prompt = encode_prompt(draft_engine.tokenizer, draft_engine.card.chat, "Give me three tips for packing a suitcase.")
     taken = 0
     with (
         closing(Verifier(PaddedEngine(target_engine, PassTime(0.02, 0.0)), max_sessions=2)) as verifier,

@@ -18,7 +18,7 @@ from cuhlm.device.ending import Limits
 from cuhlm.device.offering import Offering
 from cuhlm.device.stopwatch import Stopwatch
 from cuhlm.engines.llama_cpp import LlamaCppEngine
-from cuhlm.measuring.prompts import encode_prompt
+from cuhlm.engines.prompting import encode_prompt
 from cuhlm.measuring.quality import method_law
 from cuhlm.messages import Array, Block, Opening, Sampling
 from cuhlm.methods import METHODS, DraftFrom
@@ -170,7 +170,7 @@ def law_after(chosen: Settings, history: tuple[int, ...]) -> np.ndarray:
 @pytest.fixture(scope="module")
 def real_logits(draft_engine: LlamaCppEngine, target_engine: LlamaCppEngine) -> tuple[tuple[int, ...], Array, Array]:
     """A prompt, and what draft and target say after it."""
-    prompt = encode_prompt(draft_engine.tokenizer, "Give me three tips for packing a suitcase.")
+    prompt = encode_prompt(draft_engine.tokenizer, draft_engine.card.chat, "Give me three tips for packing a suitcase.")
     logits = []
     for engine in (draft_engine, target_engine):
         sequence = engine.open()

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from cuhlm.engines.prompting import encode_prompt
 from cuhlm.errors import ConfigurationError
 from cuhlm.measuring.agreement import AgreementCount, measure_agreement
-from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.theory.distributions import softmax
 from cuhlm.theory.quality import total_variation
 
@@ -36,7 +36,10 @@ def test_at_temperature_zero_all_three_are_one_question() -> None:
 
 
 def test_a_model_agrees_with_itself_and_its_draft_less(draft_engine, target_engine) -> None:
-    prompts = [encode_prompt(target_engine.tokenizer, text) for text in ("Name three fruits.", "Why is the sky blue?")]
+    prompts = [
+        encode_prompt(target_engine.tokenizer, target_engine.card.chat, text)
+        for text in ("Name three fruits.", "Why is the sky blue?")
+    ]
     itself, draft = measure_agreement([target_engine, draft_engine], target_engine, prompts, (0.0, 1.0), max_tokens=8)
     for own, other in zip(itself, draft, strict=True):
         assert own.one_minus_tv == pytest.approx(1, abs=1e-5)

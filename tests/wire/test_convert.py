@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cuhlm.errors import ProtocolError
-from cuhlm.messages import Block, Chunk, ModelCard, Opening, Payload, Sampling, Verdict, Verification
+from cuhlm.messages import Block, ChatFormat, Chunk, ModelCard, Opening, Payload, Sampling, Verdict, Verification
 from cuhlm.testing.check_link import OPENING
 from cuhlm.wire import verifier_pb2 as pb
 from cuhlm.wire.convert import (
@@ -35,6 +35,13 @@ TOKENS = st.lists(UINT32, max_size=20).map(tuple)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 FLOAT32 = st.floats(width=32, allow_nan=False)
 
+SAMPLINGS = st.builds(
+    Sampling,
+    temperature=st.floats(0, 100),
+    top_k=UINT32,
+    top_p=st.floats(0, 1, exclude_min=True),
+    min_p=st.floats(0, 1, exclude_max=True),
+)
 CARDS = st.builds(
     ModelCard,
     name=TEXT,
@@ -46,13 +53,8 @@ CARDS = st.builds(
     max_sessions=UINT32,
     end_tokens=st.frozensets(st.integers(0, 2**32 - 2), max_size=5),
     fingerprint=TEXT,
-)
-SAMPLINGS = st.builds(
-    Sampling,
-    temperature=st.floats(0, 100),
-    top_k=UINT32,
-    top_p=st.floats(0, 1, exclude_min=True),
-    min_p=st.floats(0, 1, exclude_max=True),
+    chat=st.builds(ChatFormat, TEXT, TEXT, TEXT, st.booleans()),
+    sampling=st.none() | SAMPLINGS,
 )
 OPENINGS = st.builds(
     lambda **given: replace(OPENING, **given),
@@ -147,10 +149,10 @@ def test_another_version_of_the_protocol_is_refused_by_both_sides(version: int) 
     opening = opening_to_wire(OPENING)
     assert opening.protocol == PROTOCOL
     opening.protocol = version
-    with pytest.raises(ProtocolError, match=f"the device has version {max(1, version)} of the protocol; expected 2"):
+    with pytest.raises(ProtocolError, match=f"the device has version {max(1, version)} of .*; expected {PROTOCOL}"):
         opening_from_wire(sent(opening))
     card = pb.ModelCard(vocab_size=9, context_length=9, protocol=version)
-    with pytest.raises(ProtocolError, match=f"the verifier has version {max(1, version)} of the protocol; expected 2"):
+    with pytest.raises(ProtocolError, match=f"the verifier has version {max(1, version)} of .*; expected {PROTOCOL}"):
         card_from_wire(sent(card))
 
 

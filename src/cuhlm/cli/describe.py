@@ -13,6 +13,7 @@ def describe(
     target: options.Target = None,
     token: options.Token = None,
     tls_ca: options.TlsCa = None,
+    insecure: options.Insecure = False,
     deadline: options.Deadline = 30.0,
     profile: options.ProfilePath = None,
     methods: Annotated[bool, typer.Option("--methods", help="List the methods instead.")] = False,
@@ -35,7 +36,7 @@ def describe(
     from cuhlm.link.grpc import Security
     from cuhlm.pair import Reach, find_profile, open_device
 
-    reach = Reach(verifier, target, Security(token, tls_ca), deadline)
+    reach = Reach(verifier, target, Security(token, tls_ca, insecure), deadline)
     with open_device(draft, reach) as device:
         found = find_profile(profile, device.draft.card, device.target)
         show_cards.print_pair(device, found, as_json=as_json)

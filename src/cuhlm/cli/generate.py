@@ -15,6 +15,7 @@ def generate(
     target: options.Target = None,
     token: options.Token = None,
     tls_ca: options.TlsCa = None,
+    insecure: options.Insecure = False,
     deadline: options.Deadline = 30.0,
     method: options.MethodName = "lossless",
     profile: options.ProfilePath = None,
@@ -24,10 +25,10 @@ def generate(
     draft_from: options.DraftFromLaw = "x",
     block: options.BlockLength = 1,
     patience: options.Patience = 0.0,
-    temperature: options.Temperature = 1.0,
-    top_k: options.TopK = 0,
-    top_p: options.TopP = 1.0,
-    min_p: options.MinP = 0.0,
+    temperature: options.OwnTemperature = None,
+    top_k: options.OwnTopK = None,
+    top_p: options.OwnTopP = None,
+    min_p: options.OwnMinP = None,
     seed: options.Seed = 0,
     max_tokens: options.MaxTokens = 256,
     stop: options.Stop = None,
@@ -46,36 +47,40 @@ def generate(
 
     - `cuhlm generate "Name three fruits." --verifier 127.0.0.1:50051 --method hlm --trace out.jsonl`
     """
+    from dataclasses import replace
+    from functools import partial
+
     from cuhlm.cli.show_answer import stream_answer
     from cuhlm.device.device import Request
     from cuhlm.device.ending import Limits
     from cuhlm.link.grpc import Security
-    from cuhlm.measuring.prompts import encode_prompt
-    from cuhlm.messages import Sampling
     from cuhlm.methods import DraftFrom, find_method
-    from cuhlm.pair import Reach, find_profile, open_device
+    from cuhlm.pair import Reach, built_in_or, check_profile, find_profile, open_device, sampling_for
     from cuhlm.settings import sampling_note, settings_for
     from cuhlm.writable import check_writable
 
     if trace is not None:
         check_writable(trace, "the trace")
     chosen = find_method(method)
-    sampling = Sampling(temperature, top_k, top_p, min_p)
-    reach = Reach(verifier, target, Security(token, tls_ca), deadline)
+    with_numbers = partial(
+        settings_for,
+        chosen,
+        threshold=threshold,
+        k=k,
+        vartheta=distortion,
+        draft_from=options.one_of(DraftFrom, draft_from, "--draft-from"),
+        patience_seconds=patience,
+        block=block,
+    )
+    given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    # Before a model is loaded, which takes seconds: the numbers that the pair will give cannot be wrong, these can.
+    request = Request((0,), sampling_for(None, given), seed, Limits(max_tokens, tuple(stop or ())))
+    with_numbers(check_profile(profile))
+    reach, notes = built_in_or(Reach(verifier, target, Security(token, tls_ca, insecure), deadline), draft, chosen)
     with open_device(draft, reach, context=context, threads=threads) as device:
-        device.check_reach(chosen)
         numbers = find_profile(profile, device.draft.card, device.target)
-        settings = settings_for(
-            chosen,
-            numbers,
-            threshold=threshold,
-            k=k,
-            vartheta=distortion,
-            draft_from=options.one_of(DraftFrom, draft_from, "--draft-from"),
-            patience_seconds=patience,
-            block=block,
-        )
-        tokens = encode_prompt(device.draft.tokenizer, prompt, system=system, raw=raw)
-        request = Request(tokens, sampling, seed, Limits(max_tokens, tuple(stop or ())))
-        note = sampling_note(settings, numbers, sampling)
-        stream_answer(device, settings, request, note=note, trace=trace, fates=fates)
+        settings = with_numbers(numbers)
+        sampling = sampling_for(device.target or device.draft.card, given)
+        request = replace(request, prompt=device.prompt(prompt, system=system, raw=raw), sampling=sampling)
+        notes += [*device.notes, sampling_note(settings, numbers, sampling)]
+        stream_answer(device, settings, request, notes=notes, trace=trace, fates=fates)

@@ -40,6 +40,10 @@ Token = Annotated[
     str | None,
     typer.Option("--token", envvar="CUHLM_TOKEN", help="The verifier's access token.", rich_help_panel=LINK),
 ]
+Insecure = Annotated[
+    bool,
+    typer.Option("--insecure", help="Send the token over a network without TLS, in clear.", rich_help_panel=LINK),
+]
 TlsCa = Annotated[
     Path | None,
     typer.Option("--tls-ca", metavar="PEM", help="Talk TLS; certificate authority to trust.", rich_help_panel=LINK),
@@ -100,6 +104,25 @@ Temperature = Annotated[float, typer.Option("--temperature", "-t", help="0 is gr
 TopK = Annotated[int, typer.Option("--top-k", help="0 is off.", rich_help_panel=SAMPLING)]
 TopP = Annotated[float, typer.Option("--top-p", help="1 is off.", rich_help_panel=SAMPLING)]
 MinP = Annotated[float, typer.Option("--min-p", help="0 is off.", rich_help_panel=SAMPLING)]
+OwnTemperature = Annotated[
+    float | None,
+    typer.Option(
+        "--temperature", "-t", help="0 is greedy; default: what the target's file recommends, else 0.7.",
+        rich_help_panel=SAMPLING,
+    ),
+]  # fmt: skip
+OwnTopK = Annotated[
+    int | None,
+    typer.Option("--top-k", help="0 is off; default: as recommended, else 0.", rich_help_panel=SAMPLING),
+]
+OwnTopP = Annotated[
+    float | None,
+    typer.Option("--top-p", help="1 is off; default: as recommended, else 0.95.", rich_help_panel=SAMPLING),
+]
+OwnMinP = Annotated[
+    float | None,
+    typer.Option("--min-p", help="0 is off; default: as recommended, else 0.", rich_help_panel=SAMPLING),
+]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.", rich_help_panel=SAMPLING)]
 MaxTokens = Annotated[int, typer.Option("--max-tokens", "-n", help="Longest answer.", rich_help_panel=SAMPLING)]
 Stop = Annotated[

@@ -45,9 +45,9 @@ def coloured(emits: Sequence[Emit]) -> Text:
 
 
 def stream_answer(
-    device: Device, settings: Settings, request: Request, *, note: str, trace: Path | None, fates: bool
+    device: Device, settings: Settings, request: Request, *, notes: Sequence[str], trace: Path | None, fates: bool
 ) -> None:
-    """Print the answer as it comes, then what it cost; a `note` and what the threshold means come before it.
+    """Print the answer as it comes, then what it cost; `notes` and what the threshold means come before it.
 
     Whatever ends the generation, the tokens so far are printed and in the trace.
 
@@ -55,9 +55,9 @@ def stream_answer(
         CuhlmError: whatever ended the generation early.
     """
     console = Console(highlight=False, soft_wrap=True)
-    notes = Console(stderr=True, highlight=False)
-    for each in filter(None, (note, threshold_meaning(settings))):
-        notes.print(f"[yellow]note:[/] {each}")
+    aside = Console(stderr=True, highlight=False)
+    for note in filter(None, (*notes, threshold_meaning(settings))):
+        aside.print(Text.assemble(("note: ", "yellow"), visible(note)))
     records: list[TokenRecord] = []
     started = time.perf_counter()
     with trace_file(trace) if trace else nullcontext(_not_kept) as keep:
@@ -68,10 +68,10 @@ def stream_answer(
     if fates:
         seconds = time.perf_counter() - started
         summary = summarise(records, device.vocab_size)
-        notes.print(legend())
-        notes.print(
-            f"[dim]{settings.method.name}: {len(records)} tokens in {seconds:.1f} s, prompt included; "
-            f"{_asked(settings, summary)}{_on_the_socket(summary)}[/]"
+        aside.print(legend())
+        aside.print(
+            f"[dim]{settings.method.name} at {request.sampling}: {len(records)} tokens in {seconds:.1f} s, prompt "
+            f"included; {_asked(settings, summary)}{_on_the_socket(summary)}[/]"
         )
 
 

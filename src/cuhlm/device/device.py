@@ -17,12 +17,14 @@ from cuhlm.device.ending import Ending, Limits
 from cuhlm.device.gate import make_gate
 from cuhlm.device.loop import Loop, decode, delegate
 from cuhlm.device.offering import Offering
-from cuhlm.device.pairing import shared_vocabulary
+from cuhlm.device.pairing import differences, shared_vocabulary
 from cuhlm.device.steps import Emit, Finish, Reason
 from cuhlm.device.streaming import stream
 from cuhlm.engines.base import Engine
 from cuhlm.engines.batching import Batcher
+from cuhlm.engines.prompting import encode_prompt
 from cuhlm.errors import ConfigurationError, ContextOverflow, CuhlmError
+from cuhlm.given import instance, whole, wholes
 from cuhlm.link.base import Link, LinkSession
 from cuhlm.messages import ModelCard, Opening, Sampling, Verification
 from cuhlm.methods import GateRule, Method
@@ -48,12 +50,14 @@ class Request:
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "prompt", wholes("the prompt", self.prompt))
+        object.__setattr__(self, "seed", whole("the seed", self.seed))
+        instance(Sampling, "the sampling", self.sampling)
+        instance(Limits, "the limits", self.limits)
         if not self.prompt:
             raise ConfigurationError("the prompt is empty; expected at least one token")
         if not 0 <= self.seed < 2**64:
             raise ConfigurationError(f"the seed is {self.seed}; expected a whole number from 0 to 2^64 − 1")
-        if self.limits.max_tokens < 1:
-            raise ConfigurationError(f"max tokens is {self.limits.max_tokens}; expected 1 or more")
 
 
 class Device:
@@ -84,6 +88,28 @@ class Device:
         self.vocab_size = draft.card.vocab_size
         if link and self.target:
             self.vocab_size = shared_vocabulary(draft, self.target, link.vocabulary)
+
+    def prompt(self, text: str, *, system: str | None = None, raw: bool = False) -> tuple[int, ...]:
+        """The tokens of a user's message, as the target is spoken to; without a link, as the draft is.
+
+        Args:
+            text: what the user says. Names of special tokens in it are text, but where `raw`.
+            system: a system message before it.
+            raw: takes the text as it is, without the chat template.
+
+        Raises:
+            ConfigurationError: a text is no Unicode.
+            ModelError: the chat template fails.
+        """
+        ours = self.draft.card.chat
+        chat = self.target.chat if self.target else ours
+        confined = chat.template != ours.template  # what a verifier sends is a stranger's, unless we have it too
+        return encode_prompt(self.draft.tokenizer, chat, text, system=system, raw=raw, confined=confined)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know of the pair: where the draft says otherwise than the target, which is followed."""
+        return [] if self.target is None else differences(self.draft.card, self.target)
 
     def close(self) -> None:
         """End the draft model's thread, and with an error whatever still drafts; closing twice is allowed.
@@ -233,11 +259,10 @@ class Device:
                 f"the prompt has {len(request.prompt)} tokens; draft and target hold {context}, the answer included; "
                 "shorten the prompt or give a larger --context"
             )
-        end_tokens = self.draft.tokenizer.end_tokens.union(*(card.end_tokens for card in cards))
-        return Ending(request.limits, end_tokens, room, self.draft.tokenizer.piece)
+        return Ending(request.limits, cards[-1].end_tokens, room, self.draft.tokenizer.piece)
 
     def _cards(self, settings: Settings) -> list[ModelCard]:
-        """Cards of the models that take part."""
+        """Cards of the models that take part; the last one's end tokens count."""
         drafts = [self.draft.card] if settings.method.drafts else []
         asked = [self.target] if self.target and settings.method.gate is not GateRule.NEVER else []
         return drafts + asked

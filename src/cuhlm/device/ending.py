@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cuhlm.device.steps import Reason
 from cuhlm.errors import ConfigurationError
+from cuhlm.given import texts, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,10 @@ class Limits:
     stop_strings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "max_tokens", whole("max tokens", self.max_tokens))
+        object.__setattr__(self, "stop_strings", texts("the stop strings", self.stop_strings))
+        if self.max_tokens < 1:
+            raise ConfigurationError(f"max tokens is {self.max_tokens}; expected 1 or more")
         if "" in self.stop_strings:
             raise ConfigurationError("a stop string is empty; expected some text; leave it out")
 

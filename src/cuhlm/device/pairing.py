@@ -33,5 +33,16 @@ def shared_vocabulary(draft: Engine, target: ModelCard, target_vocabulary: Calla
     return shared
 
 
+def differences(draft: ModelCard, target: ModelCard) -> list[str]:
+    """What of a draft is not as its target's, and does not count: how it is spoken to, and how it ends."""
+    notes = []
+    if draft.chat != target.chat:
+        notes.append(f"the chat template of the draft {draft.name!r} is not that of the target, which is used")
+    if draft.end_tokens != target.end_tokens:
+        ours, theirs = (sorted(card.end_tokens) for card in (draft, target))
+        notes.append(f"the draft {draft.name!r} ends with the tokens {ours}, the target with {theirs}, which count")
+    return notes
+
+
 def _shown(piece: bytes) -> str:
     return repr(piece.decode(errors="backslashreplace"))

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from cuhlm.engines.base import Tokenizer
+from cuhlm.engines.chat_template import rendered
+from cuhlm.engines.prompting import encode_text
 from cuhlm.errors import ModelError
+from cuhlm.messages import ChatFormat
 
 _MARKS = ("@@first@@", "@@answer@@", "@@second@@")
 LONGEST_INSTRUCTION = 64
@@ -33,14 +36,14 @@ class TurnTokens:
     ends: frozenset[int]
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer) -> Self:
+    def of(cls, tokenizer: Tokenizer, chat: ChatFormat) -> Self:
         """As the model's own template has them.
 
         Raises:
             ModelError: the template changes what is said, so that its parts cannot be told apart.
         """
         first, answer, second = _MARKS
-        text = tokenizer.render_chat([("user", first), ("assistant", answer), ("user", second)])
+        text = rendered(chat, [("user", first), ("assistant", answer), ("user", second)])
         try:
             opening, rest = text.split(first)
             to_answer, rest = rest.split(answer)
@@ -56,17 +59,11 @@ class TurnTokens:
                 f"{to_answer!r} before); expected one that marks all turns alike; distil from a chat model"
             )
         return cls(
-            tuple(tokenizer.tokenize(opening)),
-            continued(tokenizer, to_answer),
-            continued(tokenizer, to_user),
+            encode_text(tokenizer, chat, opening),
+            tuple(tokenizer.tokenize(to_answer)),
+            tuple(tokenizer.tokenize(to_user)),
             frozenset(tokenizer.end_tokens),
         )
-
-
-def continued(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
-    """The tokens of `text` inside of a conversation: without the start token that some models want before any text."""
-    start, tokens = tokenizer.tokenize(""), tokenizer.tokenize(text)
-    return tuple(tokens[len(start) :] if tokens[: len(start)] == start else tokens)
 
 
 class Conversation:

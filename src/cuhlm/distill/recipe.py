@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from cuhlm.distill.plan import Plan, Training, check_plan, keep_plan
 from cuhlm.engines.fingerprints import file_fingerprint
 from cuhlm.engines.llama_cpp import LlamaCppEngine
+from cuhlm.engines.prompting import encode_content, encode_prompt
 from cuhlm.errors import ConfigurationError
-from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.writable import write_whole
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def distill(recipe: Recipe, folder: Path, listener: "DistillationListener", *, t
     _check_extra()
     import torch  # noqa: PLC0415 - an optional extra
 
-    from cuhlm.distill.conversation import TurnTokens, continued  # noqa: PLC0415
+    from cuhlm.distill.conversation import TurnTokens  # noqa: PLC0415
     from cuhlm.distill.distillation import Distillation  # noqa: PLC0415
     from cuhlm.distill.gguf_weights import read_shape, read_weights  # noqa: PLC0415
     from cuhlm.distill.model_card import model_card  # noqa: PLC0415
@@ -86,14 +86,14 @@ def distill(recipe: Recipe, folder: Path, listener: "DistillationListener", *, t
         if threads is not None:
             torch.set_num_threads(threads)
         check_plan(plan, folder)
-        tokenizer = engine.tokenizer
+        tokenizer, chat = engine.tokenizer, engine.card.chat
         target, start = read_weights(recipe.target), read_weights(recipe.start) if recipe.start else None
-        prompts = [continued(tokenizer, text) for text in recipe.prompts]
-        run = Distillation(training, folder, target, TurnTokens.of(tokenizer), prompts, listener)
+        prompts = [encode_content(tokenizer, chat, text) for text in recipe.prompts]
+        run = Distillation(training, folder, target, TurnTokens.of(tokenizer, chat), prompts, listener)
         keep_plan(plan, folder)  # not before: a run that was refused must not stand in the way of the next
         weights = run.run(start)
         listener.begins("measuring the files", MEASUREMENTS)
-        held_out = [encode_prompt(tokenizer, recipe.prompts[number]) for number in run.corpus.held_out_numbers]
+        held_out = [encode_prompt(tokenizer, chat, recipe.prompts[number]) for number in run.corpus.held_out_numbers]
         paths = write_files(weights, folder, target=recipe.target, name=recipe.name)
         shipped = choose_file(paths, Trial(engine, held_out, threads), listener.done)
         card = model_card(

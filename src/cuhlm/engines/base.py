@@ -88,16 +88,26 @@ class Tokenizer(Protocol):
         """
         ...
 
+    @property
+    def control_names(self) -> frozenset[str]:
+        """Texts that `tokenize` takes for control tokens, which structure a text and are no part of it."""
+        ...
+
+    @property
+    def added_names(self) -> frozenset[str]:
+        """Texts that it takes for other tokens, added to the vocabulary whole; some models' turns have such."""
+        ...
+
     def tokenize(self, text: str) -> list[int]:
-        """Tokens of `text`, with special tokens in it recognised, and a start token where the model wants one."""
+        """Tokens of `text`, with special tokens in it recognised; `engines.prompting` makes prompts of them.
+
+        Raises:
+            ConfigurationError: the text is no Unicode: half a surrogate pair is in it.
+        """
         ...
 
     def piece(self, token: int) -> bytes:
         """The bytes that `token` adds to the text; empty for control tokens. May be part of a character."""
-        ...
-
-    def render_chat(self, messages: abc.Sequence[tuple[str, str]]) -> str:
-        """The prompt text of (role, content) messages by the model's chat template, ready for the answer."""
         ...
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from cuhlm.engines import libllama
 from cuhlm.engines.libllama_file import VERSION
-from cuhlm.errors import ModelError
+from cuhlm.errors import ConfigurationError, ModelError
+from cuhlm.messages import Sampling
 
 _MAGIC = b"GGUF"
+_SAMPLING_KEYS = {"temperature": "temp", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p"}
 _REMEDY = "use a GGUF file of a decoder-only transformer (Llama, Qwen, Gemma, …)"
 
 
@@ -78,6 +80,17 @@ class GgufModel:
     def name(self) -> str:
         """The model's own name, or its file's."""
         return self.metadata("general.name") or self.path.stem
+
+    @property
+    def recommended_sampling(self) -> Sampling | None:
+        """What the file recommends, its other numbers off; None where it says nothing, or nonsense."""
+        found = {name: self.metadata(f"general.sampling.{key}") for name, key in _SAMPLING_KEYS.items()}
+        given = {name: text for name, text in found.items() if text is not None}
+        try:
+            numbers = {name: int(text) if name == "top_k" else float(text) for name, text in given.items()}
+            return Sampling(**numbers) if numbers else None  # type: ignore[arg-type]
+        except (ValueError, ConfigurationError):
+            return None
 
     @property
     def cache_bytes_per_token(self) -> int:

@@ -1,11 +1,12 @@
 """The tokenizer in a GGUF file, run by llama.cpp."""
 
 import ctypes
-from collections.abc import Sequence
 from functools import cached_property
 
-from cuhlm.engines import chat_template, libllama
+from cuhlm.engines import libllama
 from cuhlm.engines.gguf_model import GgufModel
+from cuhlm.errors import ConfigurationError
+from cuhlm.messages import ChatFormat
 
 _PIECE_BYTES = 64
 
@@ -27,38 +28,53 @@ class GgufTokenizer:
         """The bytes that each token id stands for, in order; of a control token, its name."""
         return list(self._vocabulary)
 
-    def tokenize(self, text: str) -> list[int]:
-        """Tokens of `text`, special tokens in it recognised; the model's start token in front, once, if it wants one.
+    @cached_property
+    def control_names(self) -> frozenset[str]:
+        """Texts that `tokenize` takes for control tokens."""
+        return self._names(libllama.TOKEN_CONTROL | libllama.TOKEN_UNKNOWN)
 
-        llama.cpp could add the start token itself, but adds a second one to a chat prompt that already begins with it,
-        and with some models an end token too, after which there is nothing to continue.
+    @cached_property
+    def added_names(self) -> frozenset[str]:
+        """Texts that it takes for other tokens that were added whole."""
+        return self._names(libllama.TOKEN_USER_DEFINED)
+
+    @cached_property
+    def chat(self) -> ChatFormat:
+        """The file's chat template, and the tokens that a prompt begins and ends with."""
+        return ChatFormat(
+            self._model.metadata("tokenizer.chat_template") or "",
+            self._special("llama_vocab_bos"),
+            self._special("llama_vocab_eos"),
+            bool(self._lib.llama_vocab_get_add_bos(self._model.vocab)),
+        )
+
+    def tokenize(self, text: str) -> list[int]:
+        """Tokens of `text`, special tokens in it recognised.
+
+        llama.cpp could add the start token, but adds a second one to a chat prompt that already begins with it, and
+        with some models an end token too, after which there is nothing to continue.
+
+        Raises:
+            ConfigurationError: half a surrogate pair is in it, which stands for no character.
         """
-        vocab = self._model.vocab
-        tokens = self._tokens(text.encode(errors="replace"))
-        start: int = self._lib.llama_vocab_bos(vocab)
-        if self._lib.llama_vocab_get_add_bos(vocab) and tokens[:1] != [start]:
-            return [start, *tokens]
-        return tokens
+        return self._tokens(utf8(text))
 
     def piece(self, token: int) -> bytes:
         """The bytes that `token` adds to the text; empty for control tokens. May be part of a character."""
         return self._bytes_of(token, names_controls=False)
 
-    def render_chat(self, messages: Sequence[tuple[str, str]]) -> str:
-        """The prompt text of (role, content) messages; without a chat template, their contents alone.
-
-        Raises:
-            ModelError: the template fails on these messages.
-        """
-        template = self._model.metadata("tokenizer.chat_template")
-        if template is None:
-            return chat_template.plain(messages)
-        start, end = (self._special(function) for function in ("llama_vocab_bos", "llama_vocab_eos"))
-        return chat_template.render(template, messages, start=start, end=end)
-
     @cached_property
     def _vocabulary(self) -> tuple[bytes, ...]:
         return tuple(self._bytes_of(token, names_controls=True) for token in range(self._model.vocab_size))
+
+    def _names(self, attributes: int) -> frozenset[str]:
+        vocab, attributes_of = self._model.vocab, self._lib.llama_vocab_get_attr
+        names = (
+            self._bytes_of(token, names_controls=True).decode(errors="replace")
+            for token in range(self._model.vocab_size)
+            if attributes_of(vocab, token) & attributes
+        )
+        return frozenset(name for name in names if name)
 
     def _special(self, function: str) -> str:
         token = getattr(self._lib, function)(self._model.vocab)
@@ -81,3 +97,18 @@ class GgufTokenizer:
             if count >= 0:
                 return buffer[:count]
             size = -count
+
+
+def utf8(text: str) -> bytes:
+    """`text` as bytes.
+
+    Raises:
+        ConfigurationError: it cannot be: half a surrogate pair is in it, as from a command line that is no UTF-8.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(
+            f"the text holds {text[error.start]!r}, which is no character; expected Unicode; "
+            "is it in another encoding than UTF-8?"
+        ) from error

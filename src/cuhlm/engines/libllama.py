@@ -19,7 +19,7 @@ from cuhlm.errors import LibraryError
 
 FLASH_ATTENTION_ON = 1
 TYPE_BF16 = 30
-TOKEN_UNUSED = 1 << 1  # of llama_token_attr
+TOKEN_UNKNOWN, TOKEN_UNUSED, TOKEN_CONTROL, TOKEN_USER_DEFINED = 1 << 0, 1 << 1, 1 << 3, 1 << 4  # of llama_token_attr
 
 
 class ModelParams(ctypes.Structure):

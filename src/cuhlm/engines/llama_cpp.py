@@ -18,6 +18,7 @@ from cuhlm.engines.gguf_model import GgufModel
 from cuhlm.engines.gguf_tokenizer import GgufTokenizer
 from cuhlm.engines.llama_context import LlamaContext, Span
 from cuhlm.errors import ConfigurationError, ContextOverflow, ModelBusy, ModelError
+from cuhlm.given import whole
 from cuhlm.messages import Array, ModelCard
 
 DEFAULT_CONTEXT_LENGTH = 2048
@@ -49,6 +50,8 @@ class LlamaCppEngine:
             batch_invariant=is_batch_invariant(self, self._vocab_size, sequences=sequences),
             end_tokens=self._tokenizer.end_tokens,
             fingerprint=file_fingerprint(model.path),
+            chat=self._tokenizer.chat,
+            sampling=model.recommended_sampling,
         )
         self._context_length = context_length
 
@@ -70,12 +73,14 @@ class LlamaCppEngine:
             LibraryError: llama.cpp does not load.
             ModelError: the file is missing, holds no model that cuhlm can run, or does not fit into memory.
         """
-        threads = usable_cores() if threads is None else threads
+        threads = usable_cores() if threads is None else whole("threads", threads)
+        sequences = whole("sequences", sequences)
         _check_range("threads", threads, 1, len(usable_cpus()), "a thread without a core only slows the others")
         _check_range("sequences", sequences, 1, MAX_SEQUENCES, "llama.cpp holds no more")
         model = GgufModel(Path(path))
         trained = model.trained_context_length
         length = min(DEFAULT_CONTEXT_LENGTH, trained) if context_length is None else context_length
+        length = whole("context_length", length)
         _check_range("context_length", length, 1, trained, f"{model.name} was trained for no more")
         context = LlamaContext(model, context_length=length, sequences=sequences, threads=threads)
         return cls(model, context, context_length=length, sequences=sequences)

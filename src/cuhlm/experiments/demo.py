@@ -12,7 +12,6 @@ from cuhlm.device.device import Device, Request
 from cuhlm.device.ending import Limits
 from cuhlm.device.steps import Emit
 from cuhlm.engines.base import Engine
-from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.measuring.quality import PathQuality, mean_quality, token_qualities
 from cuhlm.measuring.summary import Summary, summarise
 from cuhlm.measuring.timeline import Timeline, agreements, bill_streamed, costs_of, replay, replay_remote
@@ -203,8 +202,7 @@ def _answers(
 
 
 def _request(device: Device, prompt: str, conditions: Conditions) -> Request:
-    tokens = encode_prompt(device.draft.tokenizer, prompt)
-    return Request(tokens, conditions.sampling, conditions.seed, Limits(conditions.max_tokens))
+    return Request(device.prompt(prompt), conditions.sampling, conditions.seed, Limits(conditions.max_tokens))
 
 
 def _simulated_speed(

@@ -25,6 +25,7 @@ from cuhlm.errors import (
     Unauthenticated,
     VerifierBusy,
 )
+from cuhlm.given import number
 from cuhlm.link.base import LinkSession, Traffic
 from cuhlm.link.socket_bytes import Connection, OwnConnection
 from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict
@@ -54,6 +55,7 @@ class Security:
     Attributes:
         token: presented once per stream; None presents none.
         certificate_authority: PEM file that the verifier's certificate must chain to; None talks without TLS.
+        insecure: lets the token go over a network without TLS, where all on its way can read it.
 
     Raises:
         ConfigurationError: the token has characters that a gRPC header cannot carry.
@@ -61,9 +63,12 @@ class Security:
 
     token: str | None = None
     certificate_authority: Path | None = None
+    insecure: bool = False
 
     def __post_init__(self) -> None:
         check_token(self.token)
+        if self.certificate_authority is not None:
+            object.__setattr__(self, "certificate_authority", Path(self.certificate_authority))
 
 
 class GrpcLink:
@@ -79,6 +84,7 @@ class GrpcLink:
     """
 
     def __init__(self, address: str, *, security: Security = Security(), deadline_seconds: float = 30.0) -> None:
+        deadline_seconds = number("the deadline", deadline_seconds)
         if not 0 < deadline_seconds <= _LONGEST_DEADLINE_SECONDS:  # a NaN ends here too
             raise ConfigurationError(
                 f"the deadline is {deadline_seconds:g} s; expected above 0, at most {_LONGEST_DEADLINE_SECONDS:g}"
@@ -88,6 +94,7 @@ class GrpcLink:
         self._security = security
         self._deadline_seconds = deadline_seconds
         self.shares_machine = is_loopback(host)
+        _check_secrecy(address, self.shares_machine, security)
         self._channel = _channel(address, self.shares_machine, security)
         self._connection = OwnConnection(port)
         self._sessions: list[GrpcSession] = []
@@ -282,6 +289,15 @@ class GrpcSession:
             self._ended = error
             self._call.cancel()  # type: ignore[no-untyped-call]
         self._inbox.put(None)
+
+
+def _check_secrecy(address: str, loopback: bool, security: Security) -> None:
+    """Refuse to tell a network the token."""
+    if security.token and not (loopback or security.certificate_authority or security.insecure):
+        raise ConfigurationError(
+            f"the token would go to {address} in clear, for all on its way to read; expected TLS; give --tls-ca, or "
+            "--insecure where you trust the network"
+        )
 
 
 def _channel(address: str, loopback: bool, security: Security) -> grpc.Channel:

@@ -13,9 +13,10 @@ import numpy.typing as npt
 from cuhlm.device.gate import Measurement, make_measurement
 from cuhlm.device.pairing import shared_vocabulary
 from cuhlm.engines.base import Engine
+from cuhlm.engines.prompting import encode_prompt
 from cuhlm.errors import ConfigurationError, ContextOverflow
 from cuhlm.measuring.bootstrap import Estimate, Ratio, estimate, resample_counts
-from cuhlm.measuring.prompts import Prompt, encode_prompt
+from cuhlm.measuring.prompts import Prompt
 from cuhlm.measuring.target_text import walk
 from cuhlm.messages import Array, Sampling
 from cuhlm.profiles import Profile, Provenance, RiskCurve, UncertaintySettings
@@ -144,7 +145,7 @@ def calibrate(
 
 def _encode(draft: Engine, target: Engine, prompt: Prompt, plan: CalibrationPlan) -> tuple[int, ...]:
     """The prompt's tokens, checked to leave room for an answer."""
-    encoded = encode_prompt(draft.tokenizer, prompt.text, system=plan.system)
+    encoded = encode_prompt(draft.tokenizer, target.card.chat, prompt.text, system=plan.system)
     context = min(draft.card.context_length, target.card.context_length)
     if len(encoded) >= context:
         raise ContextOverflow(

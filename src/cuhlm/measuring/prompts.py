@@ -1,9 +1,8 @@
-"""Prompts: from files, and from text to tokens."""
+"""Prompts from files."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from cuhlm.engines.base import Tokenizer
 from cuhlm.errors import ConfigurationError
 from cuhlm.readable import converted, read_json_lines
 
@@ -54,14 +53,6 @@ def read_prompts(path: Path, limit: int | None = None) -> list[Prompt]:
     if limit is None or limit >= len(prompts):
         return prompts
     return [prompts[index * len(prompts) // limit] for index in range(limit)]
-
-
-def encode_prompt(tokenizer: Tokenizer, text: str, *, system: str | None = None, raw: bool = False) -> tuple[int, ...]:
-    """The tokens of a user message in the model's chat template; of the bare text where `raw`."""
-    if raw:
-        return tuple(tokenizer.tokenize(text))
-    messages = ([("system", system)] if system is not None else []) + [("user", text)]
-    return tuple(tokenizer.tokenize(tokenizer.render_chat(messages)))
 
 
 def _prompt(number: int, where: str, values: object) -> Prompt:

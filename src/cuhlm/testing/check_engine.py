@@ -20,6 +20,7 @@ import numpy as np
 
 from cuhlm.engines.base import Advance, Engine, Sequence
 from cuhlm.engines.batching import Batcher
+from cuhlm.engines.prompting import encode_chat, encode_content
 from cuhlm.errors import ContextOverflow, CuhlmError, ModelBusy, ModelClosed
 from cuhlm.messages import Array
 
@@ -76,7 +77,11 @@ def check_tokenizer(engine: Engine) -> None:
     tokens = tokenizer.tokenize("abba")
     _expect(all(0 <= token < len(vocabulary) for token in tokens), "tokenize returns ids")
     _expect(b"".join(map(tokenizer.piece, tokens)).strip() == b"abba", "the pieces of a text's tokens add up to it")
-    _expect("abba" in tokenizer.render_chat([("user", "abba")]), "the prompt of a chat holds the message")
+    prompt = encode_chat(tokenizer, engine.card.chat, [("user", "abba")])
+    _expect(b"abba" in b"".join(map(tokenizer.piece, prompt)), "the prompt of a chat holds the message")
+    for name in sorted(tokenizer.control_names)[:8]:
+        said = b"".join(map(tokenizer.piece, encode_content(tokenizer, engine.card.chat, name)))
+        _expect(name.encode() in said, f"{name} in a message is text")
 
 
 def check_rows(engine: Engine) -> None:

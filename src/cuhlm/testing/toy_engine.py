@@ -44,6 +44,16 @@ class ToyTokenizer:
         """The end token, if there is one."""
         return frozenset() if self._end_token is None else frozenset({self._end_token})
 
+    @property
+    def control_names(self) -> frozenset[str]:
+        """None: every character of a text is one."""
+        return frozenset()
+
+    @property
+    def added_names(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
     def vocabulary(self) -> list[bytes]:
         """The characters, and the end token's name."""
         return [string.encode() for string in self._strings]
@@ -56,10 +66,6 @@ class ToyTokenizer:
     def piece(self, token: int) -> bytes:
         """The token's character in UTF-8; nothing for the end token."""
         return b"" if token == self._end_token else self._strings[token].encode()
-
-    def render_chat(self, messages: abc.Sequence[tuple[str, str]]) -> str:
-        """The messages' contents, one after another."""
-        return "".join(content for _, content in messages)
 
 
 class ToyEngine:

@@ -9,14 +9,17 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from cuhlm.errors import ConfigurationError, ProtocolError
-from cuhlm.messages import Block, Chunk, ModelCard, Opening, Payload, Sampling, Verdict, Verification
+from cuhlm.messages import Block, ChatFormat, Chunk, ModelCard, Opening, Payload, Sampling, Verdict, Verification
 from cuhlm.wire import verifier_pb2 as pb
 
 M = TypeVar("M", bound=Message)
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Of these messages and what is done on them: a verifier and a device of different ones refuse each other. 1, in which
-the target drew by other random numbers and took no drafts ahead, did not say so: there the field is 0."""
+the target drew by other random numbers and took no drafts ahead, did not say so: there the field is 0. 2 did not tell
+the device how the target is spoken to."""
+
+_LONGEST_NAME, _LONGEST_TEMPLATE = 1000, 200_000  # characters; the longest templates of today have 20 000
 
 _RULES = {Verification.SPECULATIVE: pb.SPECULATIVE, Verification.KEYED: pb.KEYED, Verification.TARGET: pb.TARGET}
 
@@ -49,6 +52,10 @@ def card_to_wire(card: ModelCard) -> pb.ModelCard:
         end_tokens=sorted(card.end_tokens),
         fingerprint=card.fingerprint,
         protocol=PROTOCOL,
+        chat=pb.ChatFormat(
+            template=card.chat.template, start=card.chat.start, end=card.chat.end, adds_start=card.chat.adds_start
+        ),
+        sampling=None if card.sampling is None else _sampling_to_wire(card.sampling),
     )
 
 
@@ -56,7 +63,7 @@ def card_from_wire(card: pb.ModelCard) -> ModelCard:
     """A model card from protobuf.
 
     Raises:
-        ProtocolError: no model has such a vocabulary or context, or the verifier has another protocol.
+        ProtocolError: no model has such a vocabulary, context or texts, or the verifier has another protocol.
     """
     _check_protocol("the verifier", card.protocol)
     if not (card.vocab_size and card.context_length and all(token < card.vocab_size for token in card.end_tokens)):
@@ -65,6 +72,7 @@ def card_from_wire(card: pb.ModelCard) -> ModelCard:
             f"{len(card.end_tokens)} end tokens; expected a vocabulary, the end tokens in it, and a context; "
             "use a device and a verifier of the same version"
         )
+    _check_lengths(card)
     return ModelCard(
         name=card.name,
         vocab_size=card.vocab_size,
@@ -75,17 +83,44 @@ def card_from_wire(card: pb.ModelCard) -> ModelCard:
         max_sessions=card.max_sessions,
         end_tokens=frozenset(card.end_tokens),
         fingerprint=card.fingerprint,
+        chat=ChatFormat(card.chat.template, card.chat.start, card.chat.end, card.chat.adds_start),
+        sampling=_sampling_from_wire(card.sampling) if card.HasField("sampling") else None,
     )
+
+
+def _check_lengths(card: pb.ModelCard) -> None:
+    names = (card.name, card.vocab_fingerprint, card.fingerprint, card.chat.start, card.chat.end)
+    for what, text, most in (
+        *(("name", name, _LONGEST_NAME) for name in names),
+        ("chat template", card.chat.template, _LONGEST_TEMPLATE),
+    ):
+        if len(text) > most:
+            raise ProtocolError(
+                f"the verifier describes a model with a {what} of {len(text)} characters; expected at most {most}; "
+                "is it a cuhlm verifier?"
+            )
+
+
+def _sampling_to_wire(sampling: Sampling) -> pb.Sampling:
+    return pb.Sampling(
+        temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p, min_p=sampling.min_p
+    )
+
+
+def _sampling_from_wire(sampling: pb.Sampling) -> Sampling:
+    try:
+        return Sampling(
+            temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p, min_p=sampling.min_p
+        )
+    except ConfigurationError as error:
+        raise ProtocolError(str(error)) from error
 
 
 def opening_to_wire(opening: Opening) -> pb.Open:
     """The beginning of a session as protobuf."""
-    sampling = opening.sampling
     return pb.Open(
         prompt=opening.prompt,
-        sampling=pb.Sampling(
-            temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p, min_p=sampling.min_p
-        ),
+        sampling=_sampling_to_wire(opening.sampling),
         seed=opening.seed,
         vocab_size=opening.vocab_size,
         verification=_RULES[opening.verification],
@@ -112,18 +147,9 @@ def opening_from_wire(opening: pb.Open) -> Opening:
             f"the device asks for verification by rule {opening.verification}; this verifier knows "
             f"{', '.join(_RULES)}; use device and verifier of one version"
         )
-    try:
-        sampling = Sampling(
-            temperature=opening.sampling.temperature,
-            top_k=opening.sampling.top_k,
-            top_p=opening.sampling.top_p,
-            min_p=opening.sampling.min_p,
-        )
-    except ConfigurationError as error:
-        raise ProtocolError(str(error)) from error
     return Opening(
         tuple(opening.prompt),
-        sampling,
+        _sampling_from_wire(opening.sampling),
         opening.seed,
         opening.vocab_size,
         verification=rule,

@@ -15,8 +15,8 @@ import polars as pl
 from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.device.gate import make_measurement
 from cuhlm.engines.base import Engine
+from cuhlm.engines.prompting import encode_prompt
 from cuhlm.experiments.grid.jobs import WalkJob
-from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.measuring.target_text import TextPosition, walk
 from cuhlm.messages import Array
 from cuhlm.profiles import UncertaintySettings
@@ -40,7 +40,7 @@ FULL_EVERY = 8
 
 def measure_walk(job: WalkJob, draft: Engine, target: Engine) -> pl.DataFrame:
     """One row per position of the text that the target writes for `job`."""
-    prompt = encode_prompt(draft.tokenizer, job.prompt.text, system=job.system)
+    prompt = encode_prompt(draft.tokenizer, target.card.chat, job.prompt.text, system=job.system)
     positions = walk(draft, target, prompt, job.sampling, job.seed, job.max_tokens)
     rows = [_row(at, number, job) for number, at in enumerate(positions)]
     return pl.DataFrame(rows, infer_schema_length=None).with_columns(

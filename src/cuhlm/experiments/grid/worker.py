@@ -19,13 +19,13 @@ from cuhlm.device.device import Device, Request
 from cuhlm.device.ending import Limits
 from cuhlm.engines.base import Engine
 from cuhlm.engines.load import load_engine
+from cuhlm.engines.prompting import encode_prompt
 from cuhlm.engines.recalling import RecallingEngine
 from cuhlm.experiments.grid.jobs import AnswerJob, CalibrationJob, Job, Pair, Together, WalkJob
 from cuhlm.experiments.grid.positions import measure_walk
 from cuhlm.experiments.grid.traces import MeasuredAnswer, write_answer, write_frame
 from cuhlm.link.in_process import InProcessLink
 from cuhlm.measuring.calibrate import calibrate
-from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.measuring.quality import token_qualities
 from cuhlm.messages import ModelCard
 from cuhlm.records import TokenRecord
@@ -117,7 +117,7 @@ def _do(job: Job, loaded: Loaded) -> None:
 
 def decode(job: AnswerJob, loaded: Loaded) -> MeasuredAnswer:
     """One answer, with the quality of its path where it is asked for."""
-    prompt = encode_prompt(loaded.draft.tokenizer, job.prompt.text, system=job.system)
+    prompt = encode_prompt(loaded.draft.tokenizer, loaded.target.card.chat, job.prompt.text, system=job.system)
     request = Request(prompt, job.sampling, job.seed, Limits(job.max_tokens))
     # The verifier's thread must be gone before the target reads the answer again below.
     with closing(Verifier(loaded.target)) as verifier:

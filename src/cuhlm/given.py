@@ -1,0 +1,88 @@
+"""What a caller gives, taken for what it means or refused: Python itself would take "xhat" for a law that is not x.
+
+Types say what is expected, and a program without a type checker learns it here, where a value is made, and not where a
+wrong one makes a difference. Numbers of numpy are as good as Python's.
+"""
+
+import operator
+import reprlib
+from collections.abc import Iterable
+from enum import StrEnum
+from numbers import Real
+from typing import NoReturn, SupportsIndex, TypeVar
+
+from cuhlm.errors import ConfigurationError
+
+Member = TypeVar("Member", bound=StrEnum)
+T = TypeVar("T")
+
+
+def whole(name: str, value: object) -> int:
+    """`value` as a whole number.
+
+    Raises:
+        ConfigurationError: it is none; 2.0 is none either.
+    """
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        _refused(name, value, "a whole number")
+    return operator.index(value)
+
+
+def number(name: str, value: object) -> float:
+    """`value` as a number; infinities and NaN are some.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool):
+        _refused(name, value, "a number")
+    try:
+        return float(value)
+    except OverflowError:
+        _refused(name, value, "a number of up to 308 digits")
+
+
+def member(kind: type[Member], name: str, value: object) -> Member:
+    """The one of `kind` that `value` is, or is the name of.
+
+    Raises:
+        ConfigurationError: none is.
+    """
+    if not isinstance(value, str) or value not in list(kind):
+        _refused(name, value, f"one of {', '.join(kind)}")
+    return kind(value)
+
+
+def instance(kind: type[T], name: str, value: object) -> T:
+    """`value`, if it is a `kind`.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    return value if isinstance(value, kind) else _refused(name, value, f"a {kind.__name__}")
+
+
+def wholes(name: str, values: object) -> tuple[int, ...]:
+    """`values` as whole numbers: a tuple, a list, a row of numpy.
+
+    Raises:
+        ConfigurationError: they are none.
+    """
+    if not isinstance(values, Iterable) or isinstance(values, str | bytes):
+        _refused(name, values, "whole numbers")
+    return tuple(whole(f"one of {name}", value) for value in values)
+
+
+def texts(name: str, values: object) -> tuple[str, ...]:
+    """`values` as several texts; one alone would be taken for its characters.
+
+    Raises:
+        ConfigurationError: they are none.
+    """
+    if not isinstance(values, Iterable) or isinstance(values, str | bytes):
+        _refused(name, values, "several texts, as in a tuple")
+    return tuple(instance(str, f"one of {name}", value) for value in values)
+
+
+def _refused(name: str, value: object, expected: str) -> NoReturn:
+    raise ConfigurationError(f"{name} is {reprlib.repr(value)}; expected {expected}")
