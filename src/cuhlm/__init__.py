@@ -1,6 +1,6 @@
 """cuhlm: decoding with a small language model on a device and a large one behind a bad network.
 
-The path of one token (design.md names every part; `tests/end_to_end/test_path_of_one_token.py` walks it):
+The path of one token (`tests/end_to_end/test_path_of_one_token.py` walks it):
 
     device                                              verifier
     ──────                                              ────────
@@ -41,46 +41,72 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cuhlm.device.device import Answer, Device, Request, collect
     from cuhlm.device.ending import Limits
+    from cuhlm.device.steps import Drafted, Emit, Finish, Reason
     from cuhlm.engines.llama_cpp import LlamaCppEngine
     from cuhlm.errors import CuhlmError
     from cuhlm.link.grpc import GrpcLink, Security
     from cuhlm.link.in_process import InProcessLink
-    from cuhlm.messages import Fate, Sampling
+    from cuhlm.messages import Fate, ModelCard, Sampling
     from cuhlm.methods import METHODS, Method, find_method
     from cuhlm.profiles import Profile, load_profile
     from cuhlm.records import TokenRecord
     from cuhlm.settings import Settings, settings_for
     from cuhlm.verifier.host import Verifier
 
-_HOME = {
-    "Answer": "device.device",
-    "CuhlmError": "errors",
-    "Device": "device.device",
-    "Fate": "messages",
-    "GrpcLink": "link.grpc",
-    "InProcessLink": "link.in_process",
-    "Limits": "device.ending",
-    "LlamaCppEngine": "engines.llama_cpp",
-    "METHODS": "methods",
-    "Method": "methods",
-    "Profile": "profiles",
-    "Request": "device.device",
-    "Sampling": "messages",
-    "Security": "link.grpc",
-    "Settings": "settings",
-    "TokenRecord": "records",
-    "Verifier": "verifier.host",
-    "collect": "device.device",
-    "find_method": "methods",
-    "load_profile": "profiles",
-    "settings_for": "settings",
-}
+__all__ = [  # written out, as type checkers read it
+    "METHODS",
+    "Answer",
+    "CuhlmError",
+    "Device",
+    "Drafted",
+    "Emit",
+    "Fate",
+    "Finish",
+    "GrpcLink",
+    "InProcessLink",
+    "Limits",
+    "LlamaCppEngine",
+    "Method",
+    "ModelCard",
+    "Profile",
+    "Reason",
+    "Request",
+    "Sampling",
+    "Security",
+    "Settings",
+    "TokenRecord",
+    "Verifier",
+    "collect",
+    "find_method",
+    "load_profile",
+    "settings_for",
+]
 
-__all__ = list(_HOME)
+_HOMES = {
+    "device.device": ("Answer", "Device", "Request", "collect"),
+    "device.ending": ("Limits",),
+    "device.steps": ("Drafted", "Emit", "Finish", "Reason"),
+    "engines.llama_cpp": ("LlamaCppEngine",),
+    "errors": ("CuhlmError",),
+    "link.grpc": ("GrpcLink", "Security"),
+    "link.in_process": ("InProcessLink",),
+    "messages": ("Fate", "ModelCard", "Sampling"),
+    "methods": ("METHODS", "Method", "find_method"),
+    "profiles": ("Profile", "load_profile"),
+    "records": ("TokenRecord",),
+    "settings": ("Settings", "settings_for"),
+    "verifier.host": ("Verifier",),
+}
 
 
 def __getattr__(name: str) -> object:
     """A public name, imported when it is first used: `cuhlm --help` needs neither numpy nor gRPC."""
-    if name not in _HOME:
+    home = next((home for home, names in _HOMES.items() if name in names), None)
+    if home is None:
         raise AttributeError(f"module 'cuhlm' has no attribute {name!r}")
-    return getattr(import_module(f"cuhlm.{_HOME[name]}"), name)
+    return getattr(import_module(f"cuhlm.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

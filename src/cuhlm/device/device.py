@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from cuhlm.channel.clock import VirtualClock
 from cuhlm.channel.compute import ComputeTable
+from cuhlm.closing import Closing
 from cuhlm.codec.find import codec_of
 from cuhlm.device.ahead import Ahead
 from cuhlm.device.blocks import decode_in_blocks
@@ -60,7 +61,7 @@ class Request:
             raise ConfigurationError(f"the seed is {self.seed}; expected a whole number from 0 to 2^64 − 1")
 
 
-class Device:
+class Device(Closing):
     """Generates text with a draft model here and a target model behind a link.
 
     As many generations at once as the draft model has sequences, each in a thread or a task of its own; what they

@@ -25,6 +25,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
+from cuhlm.closing import Closing
 from cuhlm.engines.base import Advance, Engine, Sequence, Tokenizer
 from cuhlm.engines.flows import Flow
 from cuhlm.engines.model_thread import BatchedSequence, Call, ModelThread, advanced
@@ -34,7 +35,7 @@ from cuhlm.theory.pacing import PassTime
 T = TypeVar("T")
 
 
-class Batcher:
+class Batcher(Closing):
     """Implements `engines.base.Engine` over another, for any number of threads; runs flows.
 
     The engine stays the caller's to close. The thread begins with the first call, and ends with `close`, when nobody

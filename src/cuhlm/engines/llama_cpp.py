@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 
+from cuhlm.closing import Closing
 from cuhlm.engines.base import Advance, Sequence, check_keeps, check_sequence_open
 from cuhlm.engines.batch_invariance import RUN_LENGTH, is_batch_invariant
 from cuhlm.engines.cores import usable_cores, usable_cpus
@@ -25,7 +26,7 @@ DEFAULT_CONTEXT_LENGTH = 2048
 MAX_SEQUENCES = 256  # llama.cpp's own bound
 
 
-class LlamaCppEngine:
+class LlamaCppEngine(Closing):
     """Implements `engines.base.Engine`. Made by `load`.
 
     Calls of several threads wait for each other: llama.cpp would crash. Forward passes that could be one are then

@@ -9,6 +9,7 @@ from collections import abc
 
 import numpy as np
 
+from cuhlm.closing import Closing
 from cuhlm.engines.base import Advance, Engine, Sequence, Tokenizer, check_keeps, check_sequence_open
 from cuhlm.errors import ContextOverflow, ModelBusy
 from cuhlm.messages import Array, ModelCard
@@ -19,7 +20,7 @@ Node = int
 _ROOT: Node = 0
 
 
-class RecallingEngine:
+class RecallingEngine(Closing):
     """Implements `engines.base.Engine` over one sequence of another; not thread-safe.
 
     Memory: 4·|V| bytes per row of logits that was ever taken.

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import grpc
 
+from cuhlm.closing import Closing
 from cuhlm.errors import (
     ConfigurationError,
     CuhlmError,
@@ -71,7 +72,7 @@ class Security:
             object.__setattr__(self, "certificate_authority", Path(self.certificate_authority))
 
 
-class GrpcLink:
+class GrpcLink(Closing):
     """Reaches the verifier at `address`.
 
     Args:

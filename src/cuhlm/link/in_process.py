@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Protocol
 
+from cuhlm.closing import Closing
 from cuhlm.errors import LinkError
 from cuhlm.link.base import LinkSession, Traffic
 from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict
@@ -32,7 +33,7 @@ class Host(Protocol):
     def open(self, opening: Opening) -> AnsweringSession: ...  # noqa: D102
 
 
-class InProcessLink:
+class InProcessLink(Closing):
     """Reaches the verifier it is given; the verifier stays the caller's to close."""
 
     def __init__(self, verifier: Host) -> None:

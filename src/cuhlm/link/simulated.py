@@ -10,13 +10,14 @@ from cuhlm.channel.billing import target_seconds
 from cuhlm.channel.clock import VirtualClock
 from cuhlm.channel.compute import ComputeTable
 from cuhlm.channel.presets import Channel
+from cuhlm.closing import Closing
 from cuhlm.codec.base import Codec
 from cuhlm.codec.find import find_codec
 from cuhlm.link.base import Link, LinkSession, Traffic
 from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict
 
 
-class SimulatedLink:
+class SimulatedLink(Closing):
     """Charges `clock` for what `inner` does, as if `channel` lay between.
 
     Args:

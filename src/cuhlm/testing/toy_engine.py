@@ -16,6 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from cuhlm.closing import Closing
 from cuhlm.engines.base import Advance, Sequence, check_keeps, check_sequence_open
 from cuhlm.engines.fingerprints import vocabulary_fingerprint
 from cuhlm.errors import ConfigurationError, ContextOverflow, ModelBusy, ModelError
@@ -68,7 +69,7 @@ class ToyTokenizer:
         return b"" if token == self._end_token else self._strings[token].encode()
 
 
-class ToyEngine:
+class ToyEngine(Closing):
     """A model whose logits are a fixed function of the last two tokens. Implements `engines.base.Engine`.
 
     Two threads at once are refused, as no engine promises to bear them.

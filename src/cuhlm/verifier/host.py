@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
 
+from cuhlm.closing import Closing
 from cuhlm.engines.base import Advance, Engine
 from cuhlm.engines.batching import Batcher
 from cuhlm.engines.flows import Flow, Wait
@@ -31,7 +32,7 @@ MAX_BLOCK = 256
 """Drafted tokens one block may carry. Each costs a row of |V| logits; far above need, far below what would hurt."""
 
 
-class Verifier:
+class Verifier(Closing):
     """A target model that judges drafts for several devices.
 
     Args:
