@@ -14,7 +14,7 @@ from cuhlm.channel.clock import VirtualClock
 from cuhlm.channel.compute import COMPUTE_TABLES
 from cuhlm.channel.presets import find_channel
 from cuhlm.errors import LinkError, ProtocolError
-from cuhlm.link.base import Link, LinkSession, Traffic
+from cuhlm.link.base import Link, LinkSession, Traffic, ignored
 from cuhlm.link.grpc import GrpcLink
 from cuhlm.link.in_process import InProcessLink
 from cuhlm.link.simulated import SimulatedLink
@@ -97,8 +97,8 @@ class _WrongSession:
     def receive(self, timeout_seconds: float | None) -> Verdict | None:
         return self.inner.receive(timeout_seconds)
 
-    def ready(self) -> None:
-        self.inner.ready()
+    def ready(self, heard: Callable[[int], None] = ignored) -> None:
+        self.inner.ready(heard)
 
     def traffic(self) -> Traffic | None:
         return self.inner.traffic()

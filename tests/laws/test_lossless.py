@@ -6,7 +6,7 @@ target's is told from it, and so is a verifier that trusts drafts. CUHLM_LAW_TOK
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -24,7 +24,7 @@ from cuhlm.device.steps import Reason
 from cuhlm.engines.base import Engine
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.prompting import encode_prompt
-from cuhlm.link.base import Link, LinkSession, Traffic
+from cuhlm.link.base import Link, LinkSession, Traffic, ignored
 from cuhlm.link.in_process import InProcessLink
 from cuhlm.messages import Block, Chunk, Fate, ModelCard, Opening, Sampling, Verdict
 from cuhlm.testing import PaddedEngine, ToyEngine
@@ -219,8 +219,8 @@ class _UnsteadySession:
         self._verdict: Verdict | None = None
         self._chunks = self._verdicts = self._waits = 0
 
-    def ready(self) -> None:
-        self._inner.ready()
+    def ready(self, heard: Callable[[int], None] = ignored) -> None:
+        self._inner.ready(heard)
 
     def send(self, block: Block) -> None:
         self._inner.send(block)

@@ -17,12 +17,14 @@ from pathlib import Path
 
 import grpc
 import pytest
-from tests.bad_verifier import bad_verifier
+from tests.bad_verifier import OPENED, bad_verifier
 from tests.eventually import HANG_SECONDS, eventually
 from tests.toy_pair import PROMPT, VOCAB, answer, settings, toy_device
 from tests.toy_server import serving
 
-from cuhlm.device.device import Device
+from cuhlm.device.device import Device, Request, collect
+from cuhlm.device.ending import Limits
+from cuhlm.device.steps import Drafted, Reading
 from cuhlm.engines.base import Advance
 from cuhlm.engines.batching import Batcher
 from cuhlm.errors import (
@@ -35,8 +37,10 @@ from cuhlm.errors import (
     Unauthenticated,
     VerifierBusy,
 )
-from cuhlm.link.base import LinkSession
+from cuhlm.link import in_process
+from cuhlm.link.base import Link, LinkSession
 from cuhlm.link.grpc import GrpcLink, Security
+from cuhlm.link.in_process import InProcessLink
 from cuhlm.measuring.summary import summarise
 from cuhlm.messages import Array, Block, Chunk, Opening, Payload, Sampling, Verdict, Verification
 from cuhlm.methods import METHODS
@@ -46,6 +50,7 @@ from cuhlm.verifier import server
 from cuhlm.verifier.host import Verifier
 from cuhlm.verifier.server import Certificate, Server
 from cuhlm.wire import verifier_pb2 as pb
+from cuhlm.wire.authorization import to_metadata
 from cuhlm.wire.convert import PROTOCOL, block_to_wire, card_to_wire, opening_to_wire
 from cuhlm.wire.service import GENERATE
 
@@ -678,3 +683,105 @@ def test_a_verifier_of_the_first_version_is_refused_before_anything_is_sent() ->
         old.card = card.SerializeToString()
         with pytest.raises(ProtocolError, match=f"the verifier has version 1 of the protocol; expected {PROTOCOL}"):
             Device(DRAFT, link)
+
+
+def test_a_device_that_never_reads_loses_its_place() -> None:
+    engine = ToyEngine(vocab_size=VOCAB, seed=5, context_length=20_000)
+    asked = [pb.Request(open=opening_to_wire(OPENING)), pb.Request(block=block_to_wire(Block(3, (), generate=19_000)))]
+    with (
+        serving(engine, sessions=1, idle_seconds=0.5) as where,
+        grpc.insecure_channel(where) as channel,
+        closing(GrpcLink(where, deadline_seconds=HANG_SECONDS)) as link,
+    ):
+        said: queue.SimpleQueue[pb.Request | None] = queue.SimpleQueue()
+        for request in asked:
+            said.put(request)
+        call = channel.stream_stream(GENERATE, pb.Request.SerializeToString)(iter(said.get, None))
+        assert pb.Reply.FromString(next(call)).WhichOneof("kind") == "opened"
+        with pytest.raises(VerifierBusy):
+            opened(link)
+        eventually(lambda: opened(link), VerifierBusy).close()
+        call.cancel()
+        said.put(None)
+
+
+class Flood(Sequence[bytes]):
+    """Replies without end; counts those that were sent."""
+
+    def __init__(self, *first: bytes) -> None:
+        self._first = first
+        self.sent = 0
+
+    def __len__(self) -> int:
+        return 2**31
+
+    def __getitem__(self, at: int | slice) -> bytes | Sequence[bytes]:
+        return self._first if isinstance(at, slice) and at.start is None else self._more()  # type: ignore[return-value]
+
+    def _more(self) -> Iterator[bytes]:
+        verdict = pb.Reply(verdict=pb.Verdict(betas=[0.5] * 200)).SerializeToString()
+        while True:
+            self.sent += 1
+            yield verdict
+
+
+def test_a_verifier_that_sends_without_end_does_not_fill_the_device() -> None:
+    with bad_verifier() as bad, closing(GrpcLink(bad.address, deadline_seconds=HANG_SECONDS)) as link:
+        bad.replies = flood = Flood(OPENED, pb.Reply(working=pb.Working()).SerializeToString())
+        session = opened(link)
+        session.send(Block(3, (), generate=1))
+        before = -1
+        while flood.sent > before:  # until it is stopped
+            before = flood.sent
+            time.sleep(0.3)
+        assert 0 < flood.sent < 5000
+        session.close()
+        eventually(_link_threads_have_ended, AssertionError)
+
+
+def _link_threads_have_ended() -> None:
+    assert not [thread for thread in threading.enumerate() if thread.name == "cuhlm-link"]
+
+
+def test_calls_beyond_a_number_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_MOST_CALLS", 3)
+    with serving(TARGET, sessions=1, token="secret") as where, grpc.insecure_channel(where) as channel:
+        said = [queue.SimpleQueue[None]() for _ in range(4)]
+        begin = channel.stream_stream(GENERATE, pb.Request.SerializeToString)
+        unfinished = [begin(iter(each.get, None), metadata=to_metadata("secret")) for each in said]
+
+        def busy() -> None:
+            with closing(GrpcLink(where, deadline_seconds=HANG_SECONDS)) as link, pytest.raises(VerifierBusy):
+                link.describe()
+
+        eventually(busy, pytest.fail.Exception)
+        for call, each in zip(unfinished, said, strict=True):
+            call.cancel()
+            each.put(None)
+        with closing(GrpcLink(where, deadline_seconds=HANG_SECONDS)) as link:
+            assert eventually(link.describe, VerifierBusy).vocab_size == VOCAB
+
+
+@pytest.mark.parametrize("over", ["grpc", "in process"])
+def test_a_listener_is_told_how_far_the_target_has_read(over: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(ToyEngine):
+        def advance(self, batch: Sequence[Advance]) -> list[Array]:
+            time.sleep(0.02)
+            return super().advance(batch)
+
+    monkeypatch.setattr(server, "WORKING_SECONDS", 0.05)
+    monkeypatch.setattr(in_process, "HEARD_SECONDS", 0.05)
+    engine, heard = Slow(vocab_size=VOCAB, seed=5, context_length=1000), list[Drafted | Reading]()
+    request = Request((1,) * 640, limits=Limits(2))
+    with ExitStack() as stack:
+        if over == "grpc":
+            link: Link = GrpcLink(stack.enter_context(serving(engine)), deadline_seconds=HANG_SECONDS)
+        else:
+            link = InProcessLink(stack.enter_context(Verifier(engine)))
+        stack.callback(link.close)
+        with closing(Device(ToyEngine(vocab_size=VOCAB, seed=5, context_length=1000), link)) as device:
+            assert len(collect(device.generate(settings("remote"), request, heard.append)).tokens) == 2
+    read = [each.tokens for each in heard if isinstance(each, Reading)]
+    assert len(read) >= 3
+    assert read == sorted(read)
+    assert 0 < read[-1] < 640

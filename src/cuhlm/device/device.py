@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
@@ -19,7 +19,7 @@ from cuhlm.device.gate import make_gate
 from cuhlm.device.loop import Loop, decode, delegate
 from cuhlm.device.offering import Offering
 from cuhlm.device.pairing import differences, shared_vocabulary
-from cuhlm.device.steps import Emit, Finish, Reason
+from cuhlm.device.steps import Emit, Finish, Reading, Reason
 from cuhlm.device.streaming import stream
 from cuhlm.engines.base import Engine
 from cuhlm.engines.batching import Batcher
@@ -137,7 +137,8 @@ class Device(Closing):
         Args:
             settings: a method with its numbers.
             request: what to answer, and how.
-            listener: is told of drafts that are not decided yet, where the method streams them ahead.
+            listener: is told how far the prompt is read, where that takes long, and of drafts that are not decided
+                yet, where the method streams them ahead.
 
         Raises:
             ConfigurationError: the method needs a verifier and there is none.
@@ -147,7 +148,7 @@ class Device(Closing):
         """
         with self._prepared(settings, request) as prepared:
             if prepared.session is not None:
-                prepared.session.ready()
+                prepared.session.ready(_told_to(listener, request))
             return (yield from drive(prepared.loop, prepared.session, listener))
 
     async def generate_async(
@@ -161,7 +162,7 @@ class Device(Closing):
         with Worker() as worker, ExitStack() as stack:
             prepared = await worker.run(stack.enter_context, self._prepared(settings, request))
             if prepared.session is not None:
-                await worker.run(prepared.session.ready, give_up=prepared.close)
+                await worker.run(prepared.session.ready, _told_to(listener, request), give_up=prepared.close)
             driven = drive_async(prepared.loop, prepared.session, worker, give_up=prepared.close, listener=listener)
             async for item in driven:
                 yield item
@@ -267,6 +268,10 @@ class Device(Closing):
         drafts = [self.draft.card] if settings.method.drafts else []
         asked = [self.target] if self.target and settings.method.gate is not GateRule.NEVER else []
         return drafts + asked
+
+
+def _told_to(listener: Listener, request: Request) -> Callable[[int], None]:
+    return lambda prompt_read: listener(Reading(prompt_read, len(request.prompt)))
 
 
 def _asking_one_by_one(settings: Settings) -> Settings:

@@ -15,17 +15,17 @@ from cuhlm.channel.billing import device_seconds
 from cuhlm.channel.clock import VirtualClock
 from cuhlm.channel.compute import ComputeTable
 from cuhlm.device.loop import Loop
-from cuhlm.device.steps import Drafted, Emit, Finish, Receive, Reply, Send, Step, Stream
+from cuhlm.device.steps import Drafted, Emit, Finish, Reading, Receive, Reply, Send, Step, Stream
 from cuhlm.link.base import LinkSession, Traffic
 
 T = TypeVar("T")
 
 
-Listener = Callable[[Drafted], None]
-"""Is told of drafts that are not decided yet, in the generation's own thread."""
+Listener = Callable[[Drafted | Reading], None]
+"""Is told of what is not decided yet, in the generation's own thread: drafts, and how far the prompt is read."""
 
 
-def not_heard(_drafted: Drafted) -> None:
+def not_heard(_news: Drafted | Reading) -> None:
     """A listener who wants to know nothing."""
 
 

@@ -45,6 +45,19 @@ class Emit:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """The target reads the prompt, which can take long.
+
+    Attributes:
+        tokens: that it has read.
+        total: tokens of the prompt.
+    """
+
+    tokens: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Drafted:
     """What is drafted behind the decided text, and not decided yet: it may be shown, as what it is.
 

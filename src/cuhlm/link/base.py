@@ -4,7 +4,7 @@ Links: `in_process` (the verifier is handed in), `grpc`, and `simulated` around 
 `cuhlm.testing.check_link` says what every link must do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,11 +19,18 @@ class Traffic:
     down: int
 
 
+def ignored(_prompt_read: int) -> None:
+    """Where nobody wants to hear how far the target has read."""
+
+
 class LinkSession(Protocol):
     """One generation with the verifier."""
 
-    def ready(self) -> None:
+    def ready(self, heard: Callable[[int], None] = ignored) -> None:
         """Wait until the verifier has taken the session; once, before anything is sent.
+
+        Args:
+            heard: is told now and then how many tokens of the prompt the target has read, here and later in `receive`.
 
         Raises:
             VerifierBusy, Unauthenticated, ContextOverflow, ProtocolError, LinkError

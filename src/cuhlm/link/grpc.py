@@ -11,6 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from cuhlm.errors import (
     VerifierBusy,
 )
 from cuhlm.given import number
-from cuhlm.link.base import LinkSession, Traffic
+from cuhlm.link.base import LinkSession, Traffic, ignored
 from cuhlm.link.socket_bytes import Connection, OwnConnection
 from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict
 from cuhlm.wire import verifier_pb2 as pb
@@ -45,6 +46,12 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", 16 * 2**20),
 )
 _TOO_LARGE = "message larger than max"  # in gRPC's own words; the status is that of a verifier without a place
+
+_MOST_UNREAD = 1024
+"""Replies that may wait for the device: a verifier that sends without being asked must not fill its memory."""
+
+_CLOSED_SECONDS = 0.2
+"""How soon a receiving thread with a full inbox sees that its session was closed."""
 
 _LONGEST_DEADLINE_SECONDS = 86_400.0
 
@@ -169,8 +176,10 @@ class GrpcSession:
         self._address = address
         self._deadline_seconds = deadline_seconds
         self._outbox: queue.SimpleQueue[pb.Request | None] = queue.SimpleQueue()
-        self._inbox: queue.SimpleQueue[pb.Reply | _Woken | None] = queue.SimpleQueue()  # None: the stream has ended
+        self._inbox: queue.Queue[pb.Reply | _Woken | None] = queue.Queue(_MOST_UNREAD)  # None: the stream has ended
+        self._is_over = False
         self._ended: CuhlmError | None = None
+        self._heard: Callable[[int], None] = ignored
         self._find_connection = find_connection
         self._connection: Connection | None = None
         self._before: Traffic | None = None
@@ -188,8 +197,9 @@ class GrpcSession:
         threading.Thread(target=self._receive_all, name="cuhlm-link", daemon=True).start()
         self._outbox.put(opened)
 
-    def ready(self) -> None:
+    def ready(self, heard: Callable[[int], None] = ignored) -> None:
         """Wait until the verifier has taken the session; its bytes are counted from then on."""
+        self._heard = heard
         try:
             reply = self._next(None)
             if isinstance(reply, _Woken) or reply.WhichOneof("kind") != "opened":
@@ -221,7 +231,8 @@ class GrpcSession:
 
     def wake(self) -> None:
         """End the wait of another thread."""
-        self._inbox.put(_Woken())
+        with suppress(queue.Full):  # nobody waits where so much has come
+            self._inbox.put_nowait(_Woken())
 
     def receive(self, timeout_seconds: float | None) -> Verdict | None:
         """The next verdict; see `LinkSession.receive`."""
@@ -264,8 +275,11 @@ class GrpcSession:
             reply = self._any_next(self._deadline_seconds if ends_at is None else max(0.0, ends_at - time.monotonic()))
             if isinstance(reply, _Woken) or reply.WhichOneof("kind") != "working":
                 return reply
+            self._heard(reply.working.prompt_read)
 
     def _any_next(self, timeout_seconds: float) -> "pb.Reply | _Woken":
+        if self._is_over and self._ended is not None:  # whoever asks again hears the same
+            raise self._ended
         try:
             reply = self._inbox.get(timeout=timeout_seconds) if timeout_seconds > 0 else self._inbox.get_nowait()
         except queue.Empty:
@@ -274,22 +288,31 @@ class GrpcSession:
                 "check the network, or allow more with --deadline"
             ) from None
         if reply is None:
-            self._inbox.put(None)  # whoever asks again hears the same
             assert self._ended is not None, "the reason is kept before the end is told"
+            self._is_over = True
             raise self._ended
         return reply
 
     def _receive_all(self) -> None:
         try:
             for reply in self._call:
-                self._inbox.put(parsed(pb.Reply, reply))
+                self._take(parsed(pb.Reply, reply))
             self._ended = LinkError(f"the verifier at {self._address} ended the session; try again")
         except grpc.RpcError as error:
             self._ended = _translated(error, self._address, self._deadline_seconds)
         except ProtocolError as error:
             self._ended = error
             self._call.cancel()  # type: ignore[no-untyped-call]
-        self._inbox.put(None)
+        self._take(None)
+
+    def _take(self, reply: pb.Reply | None) -> None:
+        """Put `reply` into the inbox, once there is room; until then gRPC stops the verifier, which sends too fast."""
+        while True:
+            try:
+                return self._inbox.put(reply, timeout=_CLOSED_SECONDS)
+            except queue.Full:
+                if self.closed:  # nobody reads it any more, but perhaps waits for the end
+                    self._inbox.get_nowait()
 
 
 def _check_secrecy(address: str, loopback: bool, security: Security) -> None:

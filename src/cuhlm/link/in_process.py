@@ -6,18 +6,23 @@ may not import it.
 
 import queue
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from typing import Protocol
 
 from cuhlm.closing import Closing
 from cuhlm.errors import LinkError
-from cuhlm.link.base import LinkSession, Traffic
+from cuhlm.link.base import LinkSession, Traffic, ignored
 from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict
+
+HEARD_SECONDS = 0.5
+"""How often it is told how far the target has read."""
 
 
 class AnsweringSession(Protocol):
     """What the link needs of a verifier's session."""
 
+    @property
+    def prompt_read(self) -> int: ...  # noqa: D102
     def prefill(self) -> "Future[None]": ...  # noqa: D102
     def answer(self, block: Block, tell: Callable[[Verdict], None]) -> "Future[None]": ...  # noqa: D102
     def offer(self, chunk: Chunk) -> None: ...  # noqa: D102
@@ -68,9 +73,12 @@ class InProcessSession:
         self._inbox: _Inbox = queue.SimpleQueue()
         self._inbox.put(_nothing_asked())
 
-    def ready(self) -> None:
+    def ready(self, heard: Callable[[int], None] = ignored) -> None:
         """Read the prompt."""
-        _outcome(self._session.prefill())
+        reading = self._session.prefill()
+        while not wait((reading,), HEARD_SECONDS).done:
+            heard(self._session.prompt_read)
+        _outcome(reading)
 
     def send(self, block: Block) -> None:
         """Hand a block over."""

@@ -13,7 +13,7 @@ from cuhlm.channel.presets import Channel
 from cuhlm.closing import Closing
 from cuhlm.codec.base import Codec
 from cuhlm.codec.find import find_codec
-from cuhlm.link.base import Link, LinkSession, Traffic
+from cuhlm.link.base import Link, LinkSession, Traffic, ignored
 from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict
 
 
@@ -73,9 +73,9 @@ class SimulatedSession:
         self._streams = False
         self._arrived: tuple[float, Verdict] | None = None
 
-    def ready(self) -> None:
+    def ready(self, heard: Callable[[int], None] = ignored) -> None:
         """Wait for the inner session."""
-        self._inner.ready()
+        self._inner.ready(heard)
 
     def send(self, block: Block) -> None:
         """Hand a block over: its payload goes up, and the answer's way back is charged with it."""

@@ -136,6 +136,11 @@ class HostedSession:
         self._asked: Block | None = None
         self._answers: list[Verdict] = []
 
+    @property
+    def prompt_read(self) -> int:
+        """Tokens of the prompt that the target has read."""
+        return min(len(self._sequence), self._session.length)
+
     def prefill(self) -> "Future[None]":
         """Begin to read the prompt, but its last token; done when it is read."""
         return self._run(self._prefilling())

@@ -74,6 +74,9 @@ WORKING_SECONDS = 0.5
 """A device that waits is told so often that the target is at work, where it is: its deadline is for silence, not for
 long prompts, its own or others'."""
 
+_MOST_CALLS = 256
+"""At once, beside one for each session: whoever calls may have no token, and each takes memory."""
+
 _OPENING_THREADS = 4  # opening waits for the end of a forward pass
 
 _log = logging.getLogger(__name__)
@@ -117,7 +120,8 @@ class Server:
         self._stopping = False
         self._streams: set[asyncio.Task[Any] | None] = set()
         self._opening = ThreadPoolExecutor(_OPENING_THREADS, thread_name_prefix="cuhlm-opening")
-        self._server = grpc.aio.server(options=_OPTIONS)
+        calls = _MOST_CALLS + verifier.card.max_sessions
+        self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=calls)
         self._server.add_generic_rpc_handlers((self._handlers(),))
         try:
             self.port = self._bind(listen, certificate)
@@ -190,18 +194,17 @@ class Server:
                 return
             opening = opening_from_wire(first.open)
             session = await self._open(opening)
-            await _say(context, pb.Reply(opened=pb.Opened()))
+            await self._say(context, pb.Reply(opened=pb.Opened()))
             await self._prefill(session, context)
             await self._converse(session, requests, context)
         except asyncio.CancelledError:
             if not self._stopping:  # the device left
                 raise
-            with suppress(grpc.aio.InternalError):  # a device that does not read hears nothing
-                await _abort(context, LinkError("the verifier is shutting down; try again later, or ask another"))
+            await _abort_soon(context, LinkError("the verifier is shutting down; try again later, or ask another"))
         except grpc.aio.InternalError:  # what it says cannot be written: the device left
             return
         except Exception as error:
-            await _abort(context, error)
+            await _abort_soon(context, error)
         finally:
             self._streams.discard(stream)
             if session is not None:
@@ -307,7 +310,7 @@ class Server:
         reading = asyncio.wrap_future(session.prefill())
         passes = self._verifier.passes
         while not (await asyncio.wait([reading], timeout=WORKING_SECONDS))[0]:
-            passes = await self._say_if_at_work(passes, context)
+            passes = await self._say_if_at_work(passes, session, context)
         await reading
 
     async def _answer(self, session: HostedSession, block: Block, context: Context) -> None:
@@ -326,17 +329,32 @@ class Server:
                 async with asyncio.timeout(WORKING_SECONDS):
                     verdict = await made.get()
             except TimeoutError:
-                passes = await self._say_if_at_work(passes, context)
+                passes = await self._say_if_at_work(passes, session, context)
                 continue
             if verdict is None:
                 break
-            await _say(context, pb.Reply(verdict=verdict_to_wire(verdict)))
+            await self._say(context, pb.Reply(verdict=verdict_to_wire(verdict)))
         await asyncio.wrap_future(answering)  # its error
 
-    async def _say_if_at_work(self, passes: int, context: Context) -> int:
+    async def _say(self, context: Context, reply: pb.Reply) -> None:
+        """Write `reply`.
+
+        Raises:
+            LinkTimeout: the device has not read for too long, so that nothing more can be written.
+        """
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                await _written(context, reply)
+        except TimeoutError:
+            raise LinkTimeout(
+                f"this device has read nothing for {self._idle_seconds:g} s, so its place was given back; "
+                "ask again, or start the verifier with a longer --idle"
+            ) from None
+
+    async def _say_if_at_work(self, passes: int, session: HostedSession, context: Context) -> int:
         """Tell a device that waits that the target is at work, if it made more than `passes`; how many it made."""
         if self._verifier.passes > passes:
-            await _say(context, pb.Reply(working=pb.Working()))
+            await self._say(context, pb.Reply(working=pb.Working(prompt_read=session.prompt_read)))
         return self._verifier.passes
 
 
@@ -357,7 +375,7 @@ def _read(certificate: Certificate) -> tuple[bytes, bytes]:
         ) from error
 
 
-async def _say(context: Context, reply: pb.Reply) -> None:
+async def _written(context: Context, reply: pb.Reply) -> None:
     """Write `reply`; where the stream is cancelled meanwhile, wait a little for that before it ends.
 
     gRPC writes one thing at a time, and would not take the last word, why the stream ends, beside it.
@@ -369,6 +387,13 @@ async def _say(context: Context, reply: pb.Reply) -> None:
         await asyncio.wait((writing,), timeout=_LAST_WORD_SECONDS)
         writing.cancel()
         raise
+
+
+async def _abort_soon(context: Context, error: Exception) -> None:
+    """As `_abort`, but a device that does not read hears nothing, and is not waited for."""
+    with suppress(grpc.aio.InternalError, TimeoutError):
+        async with asyncio.timeout(_LAST_WORD_SECONDS):
+            await _abort(context, error)
 
 
 async def _abort(context: Context, error: Exception) -> NoReturn:
