@@ -381,6 +381,7 @@ async def _written(context: Context, reply: pb.Reply) -> None:
     gRPC writes one thing at a time, and would not take the last word, why the stream ends, beside it.
     """
     writing = asyncio.ensure_future(context.write(reply))
+    writing.add_done_callback(lambda end: end.cancelled() or end.exception())  # or asyncio calls it unheard
     try:
         await asyncio.shield(writing)
     except asyncio.CancelledError:
