@@ -55,7 +55,10 @@ def test_what_numpy_calls_a_number_is_one_and_a_row_of_them_is_a_prompt() -> Non
         (lambda: Settings(HLM, uncertainty="expected"), "expected a UncertaintySettings"),
         (lambda: UncertaintySettings(measure="nonsense"), "measure of uncertainty is 'nonsense'; expected one of"),
         (lambda: UncertaintySettings(perturbations=2.5), "perturbations is 2.5; expected a whole number"),
-        (lambda: UncertaintySettings(theta_max=1e308), r"0 to 1e\+308 are no range; expected 0 ≤ θ_min < θ_max ≤ 100"),
+        (
+            lambda: UncertaintySettings(theta_max=1e308),
+            r"0.0 to 1e\+308 are no range; expected 0 ≤ θ_min < θ_max ≤ 100",
+        ),
         (lambda: Sampling(top_k=1.5), "top_k is 1.5; expected a whole number"),
         (lambda: Sampling(temperature="1"), "temperature is '1'; expected a number"),
         (lambda: Sampling(temperature=True), "temperature is True; expected a number"),

@@ -76,6 +76,8 @@ def _set(part: str, name: str, value: object) -> Callable[[dict[str, Any]], obje
         (lambda fields: fields["provenance"].pop("seed"), "provenance.seed is missing"),
         (_set("uncertainty", "measure", "guess"), "measure is 'guess'; expected one of sampled, expected, entropy"),
         (_set("uncertainty", "theta_max", 0.0), "expected 0 ≤ θ_min < θ_max"),
+        (_set("rejection", "n", 0), "rejection.n is 0; expected how many tokens"),
+        (lambda fields: fields.update(k_star=10**10), "k_star is 10000000000; expected a number of vocabulary entries"),
         (_set("uncertainty", "perturbations", 2.5), "uncertainty.perturbations is 2.5; expected a whole number"),
         (_set("uncertainty", "perturbations", True), "uncertainty.perturbations is True; expected a whole number"),
         (_set("rejection", "a", None), "rejection.a is nan; expected a number"),

@@ -56,7 +56,7 @@ class UncertaintySettings:
             )
         if not 0 <= self.theta_min < self.theta_max <= HOTTEST:
             raise ConfigurationError(
-                f"temperatures from {self.theta_min:g} to {self.theta_max:g} are no range; expected "
+                f"temperatures from {self.theta_min} to {self.theta_max} are no range; expected "
                 f"0 ≤ θ_min < θ_max ≤ {HOTTEST:g} (the paper's are 0 and 2)"
             )
 
@@ -204,6 +204,8 @@ def _expectations(profile: Profile) -> Iterator[tuple[str, object, bool, str]]:
     line, curve = profile.rejection, profile.curve
     for name, value in (("rejection.a", line.a), ("rejection.b", line.b)):
         yield name, value, math.isfinite(value), "a number"
+    yield "rejection.n", line.n, line.n >= 1, "how many tokens the line was fitted to"
+    yield "k_star", profile.k_star, profile.k_star < 2**32, "a number of vocabulary entries"
     r = line.pearson_r
     yield "rejection.pearson_r", r, math.isnan(r) or abs(r) <= 1, "a number from -1 to 1"
     for name, value, again in (

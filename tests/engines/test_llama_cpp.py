@@ -1,6 +1,9 @@
 """Loading a model, and the mistakes one can make with it."""
 
+import os
+import signal
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +13,7 @@ import pytest
 
 from cuhlm.engines import llama_context
 from cuhlm.engines.base import Advance
+from cuhlm.engines.gguf_model import GgufModel
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.locate import BUILT_IN_DRAFT, locate
 from cuhlm.errors import ConfigurationError, ContextOverflow, ModelBusy, ModelError
@@ -203,3 +207,20 @@ def test_tokens_that_a_file_invents_to_fill_its_rows_are_outside_the_vocabulary(
         assert engine.tokenizer.vocabulary() == draft_engine.tokenizer.vocabulary()[:-100]
         with closing(engine.open()) as sequence, closing(draft_engine.open()) as whole:
             assert np.array_equal(sequence.append([5, 6, 7], rows=2), whole.append([5, 6, 7], rows=2)[:, :-100])
+
+
+def test_what_a_signal_raises_while_a_model_loads_is_not_lost() -> None:
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        with pytest.raises(Interrupted):
+            for _ in range(100):
+                GgufModel(locate(BUILT_IN_DRAFT)).close()
+    finally:
+        signal.signal(signal.SIGUSR1, before)

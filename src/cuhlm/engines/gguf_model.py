@@ -147,7 +147,7 @@ def _check_file(path: Path) -> None:
 
 
 def _load(lib: Any, path: Path) -> int:
-    libllama.take_errors()
+    libllama.forget_errors()
     handle = lib.llama_model_load_from_file(os.fsencode(path), lib.llama_model_default_params())
     if not handle:
         raise ModelError(

@@ -8,7 +8,6 @@ byte: `library` checks the values that the library's own default parameters are 
 import atexit
 import ctypes
 import functools
-from collections import deque
 from collections.abc import Mapping
 from ctypes import POINTER, c_bool, c_char_p, c_float, c_int32, c_size_t, c_uint8, c_uint32, c_void_p
 from pathlib import Path
@@ -105,7 +104,8 @@ class Batch(ctypes.Structure):
     )
 
 
-_LogCallback = ctypes.CFUNCTYPE(None, c_int32, c_char_p, c_void_p)
+# The library hands over user data, too, which C lets a callee not look at.
+_LogCallback = ctypes.CFUNCTYPE(None, c_int32, c_char_p)
 
 # Models, contexts, vocabularies and memories are opaque: c_void_p.
 _FUNCTIONS: Mapping[str, tuple[object, tuple[object, ...]]] = MappingProxyType(
@@ -184,27 +184,22 @@ _KNOWN_DEFAULTS: Mapping[str, Mapping[str, object]] = MappingProxyType(
 )
 
 _LOG_LEVEL_ERROR = 4
-_ERROR_LINES: deque[str] = deque(maxlen=8)
+_FIRST_LINES: dict[int, bytes] = {}
+"""The first line that llama.cpp logged at each level since they were last forgotten."""
+
+# No function of ours: while a model loads, Python would handle signals in it, and what a handler raises in a callback
+# is lost, so that an interrupt did nothing. The library holds only its address: it has to live as long as the process.
+_KEEP_FIRST = _LogCallback(_FIRST_LINES.setdefault)
 
 
-def _keep_error(level: int, text: bytes | None, _user_data: int | None) -> None:
-    if level == _LOG_LEVEL_ERROR and text:
-        _ERROR_LINES.append(text.decode(errors="replace").strip())
-
-
-_KEEP_ERROR = _LogCallback(_keep_error)  # the library holds only its address: it has to live as long as the process
-
-
-def take_errors() -> list[str]:
-    """The last lines that llama.cpp logged as errors since this was last called, oldest first."""
-    lines = list(_ERROR_LINES)
-    _ERROR_LINES.clear()
-    return lines
+def forget_errors() -> None:
+    """Begin to listen for errors."""
+    _FIRST_LINES.clear()
 
 
 def reason() -> str:
-    """What llama.cpp logged as errors since they were last taken, as one line."""
-    return " / ".join(take_errors()) or "llama.cpp gives no reason"
+    """The first error that llama.cpp has logged since errors were forgotten; those that follow it are less exact."""
+    return _FIRST_LINES.get(_LOG_LEVEL_ERROR, b"llama.cpp gives no reason").decode(errors="replace").strip()
 
 
 @functools.cache
@@ -218,7 +213,7 @@ def library() -> ctypes.CDLL:
     opened = open_library(path)
     _declare(opened, path)
     _check_defaults(opened, path)
-    opened.llama_log_set(_KEEP_ERROR, None)
+    opened.llama_log_set(_KEEP_FIRST, None)
     # A callback into Python must not outlive the interpreter: a library may log while the process ends.
     atexit.register(opened.llama_log_set, _LogCallback(), None)
     opened.llama_backend_init()

@@ -140,7 +140,7 @@ class LlamaContext:
             seq_id=numbers.ctypes.data,
             logits=flat.wanted.ctypes.data,
         )
-        libllama.take_errors()
+        libllama.forget_errors()
         status = self._lib.llama_decode(self._handle, batch)
         if status:
             raise ModelError(
@@ -188,7 +188,7 @@ def _new_context(lib: Any, model: GgufModel, context_length: int, sequences: int
     params.flash_attn_type = libllama.FLASH_ATTENTION_ON
     params.type_k = params.type_v = libllama.TYPE_BF16
     params.kv_unified = False
-    libllama.take_errors()
+    libllama.forget_errors()
     handle = lib.llama_init_from_model(model.handle, params)
     if not handle:
         raise ModelError(

@@ -6,11 +6,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import closing
 
 from cuhlm.engines.load import load_engine
 from cuhlm.verifier.host import Verifier
 from cuhlm.verifier.server import Certificate, Server, check_exposure
+from cuhlm.wire.addresses import host_and_port, is_loopback
 
 
 def serve(
@@ -46,8 +46,8 @@ def serve(
     """
     check_exposure(listen, has_token=token is not None)  # before the model takes its time
     with (
-        closing(load_engine(model, context_length=context, sequences=sessions, threads=threads)) as engine,
-        closing(Verifier(engine, max_sessions=sessions, token=token)) as verifier,
+        load_engine(model, context_length=context, sequences=sessions, threads=threads) as engine,
+        Verifier(engine, max_sessions=sessions, token=token) as verifier,
     ):
         asyncio.run(_serve(verifier, listen, certificate, idle_seconds, until_eof, announce))
 
@@ -69,6 +69,8 @@ async def _serve(
         host = listen.rpartition(":")[0]
         exact = "exact to the bit" if verifier.card.batch_invariant else "exact in law"
         devices = verifier.card.max_sessions
+        if certificate is None and not is_loopback(host_and_port(listen, lowest_port=0)[0]):
+            announce("note: without --tls-cert and --tls-key all that is said here, the token too, goes in clear")
         announce(f"{verifier.card.name}: listening on {host}:{server.port} for {devices} devices ({exact})")
         await stop.wait()
     finally:
