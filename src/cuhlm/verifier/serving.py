@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import threading
@@ -11,6 +12,8 @@ from cuhlm.engines.load import load_engine
 from cuhlm.verifier.host import Verifier
 from cuhlm.verifier.server import Certificate, Server, check_exposure
 from cuhlm.wire.addresses import host_and_port, is_loopback
+
+_log = logging.getLogger(__name__)
 
 
 def serve(
@@ -70,7 +73,7 @@ async def _serve(
         exact = "exact to the bit" if verifier.card.batch_invariant else "exact in law"
         devices = verifier.card.max_sessions
         if certificate is None and not is_loopback(host_and_port(listen, lowest_port=0)[0]):
-            announce("note: without --tls-cert and --tls-key all that is said here, the token too, goes in clear")
+            _log.warning("without --tls-cert and --tls-key all that is said here, the token too, goes in clear")
         announce(f"{verifier.card.name}: listening on {host}:{server.port} for {devices} devices ({exact})")
         await stop.wait()
     finally:
