@@ -12,6 +12,7 @@ from cuhlm.cli.describe import describe
 from cuhlm.cli.distill import distill
 from cuhlm.cli.experiment import experiment
 from cuhlm.cli.generate import generate
+from cuhlm.cli.terminal import check_output, streams_watched, visible
 from cuhlm.cli.verifier import verifier
 from cuhlm.errors import CuhlmError
 
@@ -32,15 +33,22 @@ def main() -> None:
     """Run the command line."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its errors are translated; its own log would stand beside them
     signal.signal(signal.SIGTERM, _end)  # so that what was opened is closed, a demo's verifier process above all
+    with streams_watched():
+        try:
+            _run()
+        except CuhlmError as error:
+            print(f"cuhlm: {visible(str(error))}", file=sys.stderr)  # some of it may be the verifier's words
+            sys.exit(2)
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+
+def _run() -> None:
+    check_output()
     try:
         app()
-    except CuhlmError as error:
-        from cuhlm.cli.terminal import visible
-
-        print(f"cuhlm: {visible(str(error))}", file=sys.stderr)  # some of it may be the verifier's words
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    finally:
+        sys.stdout.flush()  # while a failure can still be told
 
 
 def _end(signum: int, _frame: object) -> None:
