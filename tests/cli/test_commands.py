@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,10 @@ def test_every_command_has_help(command: str) -> None:
     result = cuhlm(*command.split(), "--help")
     assert result.returncode == 0
     assert "Usage" in result.stdout
+
+
+def test_the_version_is_the_installed_one() -> None:
+    assert cuhlm("--version").stdout == f"cuhlm {version('cuhlm')}\n"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
@@ -18,13 +19,31 @@ from cuhlm.errors import CuhlmError
 
 app = typer.Typer(
     name="cuhlm",
-    help="Decode with a small language model here and a large one behind a bad network.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"cuhlm {version('cuhlm')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Decode with a small language model here and a large one behind a bad network."""
+
+
 for command in (demo, generate, verifier, calibrate, experiment, distill, describe):
     app.command()(command)
 
