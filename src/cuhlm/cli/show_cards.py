@@ -47,7 +47,8 @@ _CHANNEL_NOTES = """[bold]trace:FILE.csv[/bold]: a CSV file with the columns sec
 until the next row; 0 is an outage. A payload is served at the rates of the intervals it spans. An answer begins at \
 the first row; after the last interval the trace begins again.
 
-What differs follows a colon: lte:rtt_ms=80:down_mbps=10, lte:mbps=2, paper:snr_db=0:rayleigh=0:bandwidth_hz=2e6:seed=1\
+What differs follows a colon (of a file, its last .csv): \
+lte:rtt_ms=80:down_mbps=10, lte:mbps=2, paper:snr_db=0:rayleigh=0:bandwidth_hz=2e6:seed=1\
 """
 
 
