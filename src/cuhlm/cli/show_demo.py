@@ -27,7 +27,7 @@ from cuhlm.pair import find_profile
 from cuhlm.records import json_values
 from cuhlm.settings import Settings, threshold_meaning
 from cuhlm.verifier.process import verifier_process
-from cuhlm.writable import check_writable
+from cuhlm.writable import check_writable, write_whole
 
 DRAFT, TARGET = "smollm2-draft", "smollm2-135m"
 CONTEXT = 512
@@ -68,7 +68,7 @@ def compare(conditions: Conditions, *, as_json: bool, svg: Path | None) -> None:
 def _save_picture(console: Console, svg: Path) -> None:
     """The output so far as a picture that fetches nothing: rich's names web fonts, a reader's own will do."""
     picture = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="cuhlm demo"), flags=re.DOTALL)
-    svg.write_text(picture, encoding="utf-8")
+    write_whole(svg, picture, "the picture")
 
 
 def _title(results: Mapping[str, MethodResult], conditions: Conditions) -> str:
