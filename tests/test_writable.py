@@ -10,7 +10,22 @@ import pytest
 
 import cuhlm
 from cuhlm.errors import ConfigurationError
-from cuhlm.writable import check_writable, write_whole, written_whole
+from cuhlm.writable import check_component, check_writable, write_whole, written_whole
+
+
+@pytest.mark.parametrize("name", ["a", "evaluation-2", "larger_3.b", "0", "x" * 100])
+def test_a_plain_name_may_become_a_part_of_a_path(name: str, tmp_path: Path) -> None:
+    check_component(name, "the set")
+    (tmp_path / f"{name}.txt").touch()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", ".hidden", "a/b", "/a", "../a", "a\\b", "a b", "a\n", "a\0", "~", "x" * 101, "a:b", "ö"],
+)
+def test_a_name_that_says_more_than_a_name_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"the name '.*' of the set cannot name a file; expected up to 100"):
+        check_component(name, "the set")
 
 
 def test_asking_leaves_everything_as_it_was(tmp_path: Path) -> None:
