@@ -4,13 +4,15 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
-from cuhlm.cli.terminal import print_answer, streams_watched, visible
+from cuhlm.cli.terminal import fitting, print_answer, streams_watched, visible
 from cuhlm.errors import ConfigurationError
 
 STEERS = "a\tb\x1b[31mred\r\f\x9b\x7fé\n"
@@ -31,6 +33,20 @@ def test_an_answer_on_a_terminal_is_harmless() -> None:
     print_answer(Console(file=shown, force_terminal=True, color_system=None), STEERS, "")
     assert "\x1b[31m" not in shown.getvalue()
     assert "\\x1b[31mred" in shown.getvalue()
+
+
+def test_a_table_does_without_columns_until_it_fits() -> None:
+    def table(columns: Sequence[str]) -> Table:
+        return Table(*columns)
+
+    def left(width: int) -> list[str]:
+        return [
+            str(column.header) for column in fitting(table, ["one", "two", "three"], ["three", "one"], width).columns
+        ]
+
+    assert left(100) == left(21) == ["one", "two", "three"]
+    assert left(20) == left(13) == ["one", "two"]
+    assert left(12) == left(1) == ["two"]
 
 
 needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that takes nothing")

@@ -8,17 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
+from cuhlm.cli.progress import shown_progress
 from cuhlm.engines.cores import usable_cores
 from cuhlm.errors import ConfigurationError
 from cuhlm.records import json_values
@@ -66,10 +58,10 @@ def run(spec_file: Path, out: Path, changes: Changes, *, processes: int | None, 
 
     console = Console(highlight=False, stderr=as_json)
     spec = _changed(read_spec(spec_file), changes)
-    with _ShownRun(console) as shown:
+    with shown_progress(console) as shown:
         found = run_experiment(spec, spec_file, out, processes=processes or usable_cores(), listener=shown)
     if as_json:
-        print(json.dumps(json_values(found), indent=1, ensure_ascii=False))
+        print(json.dumps(json_values(found), indent=1))
         return
     if found["rows"]:
         console.print(_table(found))
@@ -92,37 +84,6 @@ def _changed(spec: "Spec", changes: Changes) -> "Spec":
     if changes.max_tokens is not None:
         spec = replace(spec, grid=tuple(replace(part, max_tokens=changes.max_tokens) for part in spec.grid))
     return spec
-
-
-class _ShownRun:
-    """A progress bar per phase, with the time left."""
-
-    def __init__(self, console: Console) -> None:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-        )
-        self._progress = Progress(*columns, console=console)
-        self._task = TaskID(0)
-
-    def __enter__(self) -> "_ShownRun":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def begins(self, what: str, total: int, done: int) -> None:
-        """See `GridListener`. What an earlier run did says nothing about the time left."""
-        note = f" ({done} done before)" if done else ""
-        self._task = self._progress.add_task(what + note, total=total - done)
-
-    def advances(self) -> None:
-        """See `GridListener`."""
-        self._progress.advance(self._task)
 
 
 def _table(found: dict[str, Any]) -> Table:

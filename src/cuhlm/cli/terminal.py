@@ -4,7 +4,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -13,6 +13,7 @@ from cuhlm.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 
 def visible(text: str) -> str:
@@ -31,6 +32,20 @@ def print_answer(console: "Console", text: str, style: str) -> None:
     else:
         sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def fitting(
+    table: Callable[[Sequence[str]], "Table"], columns: Sequence[str], dropped: Iterable[str], width: int
+) -> "Table":
+    """What `table` makes of as many of `columns` as fit into `width`, leaving out those of `dropped` in turn."""
+    from rich.console import Console
+
+    for left_out in (None, *dropped):
+        columns = [column for column in columns if column != left_out]
+        made = table(columns)
+        if Console(width=10**4).measure(made).maximum <= width:
+            break
+    return made
 
 
 def check_output() -> None:
