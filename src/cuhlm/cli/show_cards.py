@@ -16,7 +16,6 @@ from cuhlm.messages import ModelCard
 from cuhlm.methods import METHODS
 from cuhlm.profiles import Profile
 
-
 NARROW = 60
 """Below, a table keeps the column that names its rows, and the one that says most."""
 

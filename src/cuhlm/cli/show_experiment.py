@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cuhlm.cli.progress import shown_progress
+from cuhlm.cli.terminal import fitting, needed_width
 from cuhlm.engines.cores import usable_cores
 from cuhlm.errors import ConfigurationError
 from cuhlm.records import json_values
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 EXTRA = ("polars", "matplotlib")
 METHOD = "cu-hlm"
 """Whose operating points the printed table shows; the report has all."""
+NARROW_CLAIM = 14
+
+Point = tuple[str, str]
+"""A method and a threshold rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,7 @@ def run(spec_file: Path, out: Path, changes: Changes, *, processes: int | None, 
         print(json.dumps(json_values(found), indent=1))
         return
     if found["rows"]:
-        console.print(_table(found))
+        console.print(_table(found, console.width))
     console.print(f"written to {out}: report.html, headline.json, results.csv, figures, traces")
 
 
@@ -86,8 +92,21 @@ def _changed(spec: "Spec", changes: Changes) -> "Spec":
     return spec
 
 
-def _table(found: dict[str, Any]) -> Table:
-    """Claims down, operating points across."""
+def _table(found: dict[str, Any], width: int) -> Table:
+    """Claims down, operating points across: in a narrow terminal with intervals below, and as many as fit."""
+    rows = found["rows"]
+    points = list(dict.fromkeys((row["method"], row["threshold_rule"]) for row in rows if row["method"] == METHOD))
+
+    def table(shown: Sequence[Point]) -> Table:
+        return _table_of(found, shown, between=" ", claim_width=None)
+
+    def narrow(shown: Sequence[Point]) -> Table:
+        return _table_of(found, shown, between="\n", claim_width=NARROW_CLAIM)
+
+    return table(points) if needed_width(table(points)) <= width else fitting(narrow, points, points[:0:-1], width)
+
+
+def _table_of(found: dict[str, Any], points: Sequence[Point], *, between: str, claim_width: int | None) -> Table:
     measured, rows = found["measured_on"], found["rows"]
     table = Table(
         title=(
@@ -97,22 +116,21 @@ def _table(found: dict[str, Any]) -> Table:
         title_justify="left",
         header_style="bold",
     )
-    table.add_column("claim")
-    table.add_column("paper", justify="right")
-    points = list(dict.fromkeys((row["method"], row["threshold_rule"]) for row in rows if row["method"] == METHOD))
+    table.add_column("claim", max_width=claim_width)
+    table.add_column("paper", justify="right", no_wrap=True)
     for method, rule in points:
-        table.add_column(f"{method}\n{rule}", justify="right")
+        table.add_column(f"{method}\n{rule}", justify="right", no_wrap=True)
     for claim, snr_db, round_trip_ms in dict.fromkeys((r["claim"], r["snr_db"], r["round_trip_ms"]) for r in rows):
         same = [r for r in rows if (r["claim"], r["snr_db"], r["round_trip_ms"]) == (claim, snr_db, round_trip_ms)]
         by_point = {(row["method"], row["threshold_rule"]): row for row in same}
         where = "" if snr_db is None else f", {snr_db:g} dB" + (f", {round_trip_ms:g} ms" if round_trip_ms else "")
-        cells = [_cell(by_point.get(point)) for point in points]
+        cells = [_cell(by_point.get(point), between) for point in points]
         table.add_row(claim.replace("_", " ") + where, f"{same[0]['paper']:g}", *cells)
     return table
 
 
-def _cell(row: dict[str, Any] | None) -> str:
+def _cell(row: dict[str, Any] | None, between: str) -> str:
     if row is None or math.isnan(row["value"]):
         return "–"
-    interval = "" if math.isnan(row["low"]) else f" [{row['low']:.3g} … {row['high']:.3g}]"
+    interval = "" if math.isnan(row["low"]) else f"{between}[{row['low']:.3g} … {row['high']:.3g}]"
     return f"{row['value']:.3g}{interval}"

@@ -7,13 +7,15 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 from cuhlm.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+Column = TypeVar("Column")
 
 
 def visible(text: str) -> str:
@@ -35,17 +37,22 @@ def print_answer(console: "Console", text: str, style: str) -> None:
 
 
 def fitting(
-    table: Callable[[Sequence[str]], "Table"], columns: Sequence[str], dropped: Iterable[str], width: int
+    table: Callable[[Sequence[Column]], "Table"], columns: Sequence[Column], dropped: Iterable[Column], width: int
 ) -> "Table":
     """What `table` makes of as many of `columns` as fit into `width`, leaving out those of `dropped` in turn."""
-    from rich.console import Console
-
     for left_out in (None, *dropped):
         columns = [column for column in columns if column != left_out]
         made = table(columns)
-        if Console(width=10**4).measure(made).maximum <= width:
+        if needed_width(made) <= width:
             break
     return made
+
+
+def needed_width(table: "Table") -> int:
+    """Columns of a terminal in which nothing of `table` is cut or wrapped."""
+    from rich.console import Console
+
+    return Console(width=10**4).measure(table).maximum
 
 
 def check_output() -> None:
