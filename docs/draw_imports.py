@@ -27,7 +27,7 @@ LAYERS = (
     ("wire", "channel", "engines", "codec"),
     ("methods", "profiles", "records", "settings", "data", "readable", "writable"),
     ("theory", "messages"),
-    ("errors",),
+    ("errors", "installing"),
 )
 # And these never import each other.
 STRANGERS = (

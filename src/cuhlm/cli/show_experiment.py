@@ -15,6 +15,7 @@ from cuhlm.cli.progress import shown_progress
 from cuhlm.cli.terminal import fitting, needed_width
 from cuhlm.engines.cores import usable_cores
 from cuhlm.errors import ConfigurationError
+from cuhlm.installing import how_to_install
 from cuhlm.records import json_values
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def run(spec_file: Path, out: Path, changes: Changes, *, processes: int | None, 
     """
     if missing := [name for name in EXTRA if find_spec(name) is None]:
         raise ConfigurationError(
-            f'experiments need {" and ".join(missing)}, which are not installed; run: pip install "cuhlm[experiments]"'
+            f"experiments need {' and '.join(missing)}, which are not installed; run: "
+            f"{how_to_install('cuhlm[experiments]')}"
         )
     from cuhlm.experiments.experiment import run_experiment
     from cuhlm.experiments.grid.spec_file import read_spec

@@ -13,6 +13,7 @@ from cuhlm.distill.plan import Plan, Training, check_plan, keep_plan
 from cuhlm.engines.fingerprints import file_fingerprint
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.errors import ConfigurationError
+from cuhlm.installing import how_to_install
 from cuhlm.measuring.prompts import encode_prompt
 from cuhlm.writable import check_component, write_whole
 
@@ -110,7 +111,7 @@ def _check_extra() -> None:
     for package in _EXTRA:
         if find_spec(package) is None:
             raise ConfigurationError(
-                f'distilling needs {package}; expected it to be installed; run: pip install "cuhlm[train]"'
+                f"distilling needs {package}; expected it to be installed; run: {how_to_install('cuhlm[train]')}"
             )
 
 
