@@ -28,7 +28,7 @@ LAYERS = (
     ("methods", "profiles", "records", "settings", "data", "readable", "writable"),
     ("theory", "messages"),
     ("given", "closing"),
-    ("errors",),
+    ("errors", "installing"),
 )
 # And these never import each other.
 STRANGERS = (

@@ -1,14 +1,31 @@
 """Whether a result can be written, asked before the work; and that no half of one is left in its place."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import cuhlm
 from cuhlm.errors import ConfigurationError
-from cuhlm.writable import check_writable, write_whole, written_whole
+from cuhlm.writable import check_component, check_writable, write_whole, written_whole
+
+
+@pytest.mark.parametrize("name", ["a", "evaluation-2", "larger_3.b", "0", "x" * 100])
+def test_a_plain_name_may_become_a_part_of_a_path(name: str, tmp_path: Path) -> None:
+    check_component(name, "the set")
+    (tmp_path / f"{name}.txt").touch()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", ".hidden", "a/b", "/a", "../a", "a\\b", "a b", "a\n", "a\0", "~", "x" * 101, "a:b", "ö"],
+)
+def test_a_name_that_says_more_than_a_name_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"the name '.*' of the set cannot name a file; expected up to 100"):
+        check_component(name, "the set")
 
 
 def test_asking_leaves_everything_as_it_was(tmp_path: Path) -> None:
@@ -94,3 +111,10 @@ def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path) -> None:
     write_whole(path, "new")
     assert path.read_text() == "new"
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_every_result_is_written_whole_but_for_the_trace_which_grows() -> None:
+    source = Path(cuhlm.__file__).parent
+    bare = re.compile(r"\.write_(?:text|bytes)\(|open\((?:[^)]*, )?\"[wax]b?\"")
+    found = {file.relative_to(source).as_posix() for file in source.rglob("*.py") if bare.search(file.read_text())}
+    assert found == {"writable.py", "records.py", "cli/terminal.py"}  # the last opens os.devnull

@@ -4,6 +4,7 @@ The dataclasses that the program uses say what a file may hold, and msgspec chec
 no number, 8.0 is no whole number. Every error here is a `ConfigurationError` that names the file.
 """
 
+import math
 import re
 import reprlib
 import sys
@@ -38,6 +39,8 @@ _WORDS = {
     "null": "nothing",
 }
 """What JSON and TOML call msgspec's types."""
+
+_NUMBER = re.compile(r"[ \t]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t]*", re.ASCII)
 
 
 def read_text(path: Path, what: str) -> str:
@@ -85,6 +88,14 @@ def _json(text: str, where: str) -> object:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ConfigurationError(f"{where} is not JSON ({error})") from error
+
+
+def number_in(text: str) -> float:
+    """The decimal number that `text` is, blanks around it aside; NaN where it is none.
+
+    `float` takes more than people mean by a number: 1_0, digits of other scripts, nan and inf.
+    """
+    return float(text) if _NUMBER.fullmatch(text) else math.nan
 
 
 def converted(values: object, kind: type[T], where: str, *, takes_more: bool = False, is_complete: bool = False) -> T:

@@ -67,11 +67,10 @@ class Settings:
             ("the threshold", self.threshold, not math.isnan(self.threshold), "a number"),
             ("the rate of transmission", self.transmit_rate, 0 <= self.transmit_rate <= 1, "0 to 1"),
             ("the patience", self.patience_seconds, self.patience_seconds >= 0, "0 s or more (inf waits to be asked)"),
-            ("the block", self.block, self.block >= 1, "1 drafted token per request, or more"),
         ):
             if not holds:
                 raise ConfigurationError(f"{name} is {value}; expected {expected}")
-        if self.block > 1 and self.method.name not in BLOCK_METHODS:
+        if self.block < 1 or (self.block > 1 and self.method.name not in BLOCK_METHODS):
             raise ConfigurationError(
                 f"{self.block} drafted tokens per request for {self.method.name}; expected 1, or more with "
                 f"{', '.join(BLOCK_METHODS)}"

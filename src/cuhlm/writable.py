@@ -1,12 +1,33 @@
 """Writing results: whether one can be written, asked before the work that makes it, and no half-written ones."""
 
 import os
+import re
+import reprlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cuhlm.errors import ConfigurationError
+
+_COMPONENT = re.compile(r"(?!\.)[\w.-]{1,100}", re.ASCII)
+
+
+def check_component(name: str, what: str) -> None:
+    """Refuse a name from a file or a command line that is to be part of a path, but says more than a name.
+
+    Args:
+        name: to become a file's or a folder's, or a part of it.
+        what: it names, for the message: "the prompt set".
+
+    Raises:
+        ConfigurationError: it is not one plain component.
+    """
+    if not _COMPONENT.fullmatch(name):
+        raise ConfigurationError(
+            f"the name {reprlib.repr(name)} of {what} cannot name a file; expected up to 100 letters, digits, '.', '_' "
+            "and '-', and first no '.'; give another"
+        )
 
 
 def check_writable(path: Path, what: str) -> None:

@@ -40,6 +40,19 @@ def test_a_trace_file_is_a_channel_too(tmp_path: Path) -> None:
     assert find_channel(f"trace:{path}").round_trip_seconds == pytest.approx(0.05)
 
 
+def test_a_trace_file_may_have_colons_in_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "a:rtt_ms=3:b.csv"
+    path.write_text("seconds,uplink_mbps\n0,1\n1,3\n")
+    assert find_channel(f"trace:{path}").round_trip_seconds == pytest.approx(0.05)
+    assert find_channel(f"trace:{path}:rtt_ms=10").round_trip_seconds == pytest.approx(0.01)
+
+
+def test_a_trace_file_without_the_usual_ending_ends_at_the_first_colon(tmp_path: Path) -> None:
+    path = tmp_path / "drive.txt"
+    path.write_text("seconds,uplink_mbps\n0,1\n1,3\n")
+    assert find_channel(f"trace:{path}:rtt_ms=10").round_trip_seconds == pytest.approx(0.01)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -54,12 +67,19 @@ def test_a_trace_file_is_a_channel_too(tmp_path: Path) -> None:
         ("paper:snr_db=high", "snr_db of the channel is 'high'"),
         ("paper:snr_db=nan", "snr_db of the channel is 'nan'"),
         ("paper:snr_db=200", "SNR is 200.0 dB"),
-        ("paper:rtt_ms=-1", "rtt_ms of the channel is -1; expected 0 or more"),
+        ("paper:rtt_ms=-1", "rtt_ms of the channel is -1; expected 0 to 1e\\+07"),
+        ("paper:rtt_ms=1e8", "rtt_ms of the channel is 1e\\+08"),
+        ("paper:rtt_ms=1_0", "rtt_ms of the channel is '1_0'; expected a number"),
+        ("paper:rtt_ms=１", "rtt_ms of the channel is '１'"),
+        ("paper:snr_db=" + 5000 * "9", r"snr_db of the channel is '9+\.\.\.9+'; expected a number"),
+        ("paper:bandwidth_hz=1e302", r"bandwidth is 1e\+302 Hz; expected 1 to 1e\+12"),
+        ("lte:mbps=1e302", r"rate is 1e\+302 Mbit/s; expected 1e-06 to 1e\+06"),
+        ("lte:mbps=1e-300", "rate is 1e-300 Mbit/s"),
         ("paper:rayleigh=2", "rayleigh of the channel is 2"),
         ("paper:seed=0.5", "seed of the channel is 0.5"),
         ("paper:seed=-1", "seed of the fading is -1"),
-        ("lte:mbps=0", "rate is 0.0 bit/s"),
-        ("lte:down_mbps=0", "rate is 0.0 bit/s"),
+        ("lte:mbps=0", "rate is 0 Mbit/s"),
+        ("lte:down_mbps=0", "rate is 0 Mbit/s"),
     ],
 )
 def test_a_channel_that_makes_no_sense_is_refused(text: str, complaint: str) -> None:

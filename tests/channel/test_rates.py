@@ -107,9 +107,9 @@ def test_a_trace_that_ends_in_an_outage_is_done_when_its_capacity_is_through() -
         ([0.0, 0.0], [1.0, 1.0], "do not ascend"),
         ([0.0, math.nan], [1.0, 1.0], "do not ascend"),
         ([0.0, math.inf], [1.0, 1.0], "do not ascend"),
-        ([0.0, 1.0], [1.0, -1.0], "negative or no number"),
-        ([0.0, 1.0], [1.0, math.nan], "negative or no number"),
-        ([0.0, 1.0], [1.0, math.inf], "negative or no number"),
+        ([0.0, 1.0], [1.0, -1.0], "the rate trace has the rate"),
+        ([0.0, 1.0], [1.0, math.nan], "the rate trace has the rate"),
+        ([0.0, 1.0], [1.0, math.inf], "the rate trace has the rate"),
         ([0.0, 1.0], [0.0, 0.0], "0 throughout"),
     ],
 )
@@ -165,9 +165,11 @@ def test_the_mean_rate_under_fading_is_the_ergodic_capacity() -> None:
 @pytest.mark.parametrize(
     ("make", "complaint"),
     [
-        (lambda: FixedRate(0), "rate is 0 bit/s"),
+        (lambda: FixedRate(0), "rate is 0 Mbit/s"),
         (lambda: FixedRate(math.nan), "rate is nan"),
         (lambda: FixedRate(math.inf), "rate is inf"),
+        (lambda: FixedRate(2e12), r"rate is 2e\+06 Mbit/s; expected 1e-06 to 1e\+06"),
+        (lambda: ShannonRate(1e13, 10), r"bandwidth is 1e\+13 Hz; expected 1 to 1e\+12"),
         (lambda: ShannonRate(0, 10), "bandwidth is 0 Hz"),
         (lambda: ShannonRate(1e6, math.nan), "SNR is nan dB"),
         (lambda: ShannonRate(1e6, 101), "SNR is 101 dB"),

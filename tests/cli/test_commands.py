@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,10 @@ def test_every_command_has_help(command: str) -> None:
     assert "Usage" in result.stdout
 
 
+def test_the_version_is_the_installed_one() -> None:
+    assert cuhlm("--version").stdout == f"cuhlm {version('cuhlm')}\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -75,8 +80,11 @@ def test_every_command_has_help(command: str) -> None:
             "the method 'magic' is unknown; expected one of local, remote, lossless",
         ),
         (("generate", "hi", "--draft", "nowhere.gguf", "--method", "local"), "nowhere.gguf"),
-        (("generate", "hi", "--method", "hlm"), "needs a verifier; give --verifier or --target"),
-        (("generate", "hi", "--target", "smollm2-135m", "--patience", "-1"), "the patience is -1.0 s; expected 0 or"),
+        (
+            ("generate", "hi", "--draft", "small.gguf"),
+            "needs a target, and none is named; give --verifier HOST:PORT or",
+        ),
+        (("generate", "hi", "--target", "smollm2-135m", "--patience", "-1"), "the patience is -1.0; expected 0 s or"),
         (("generate", "hi", "--target", "smollm2-135m", "--block", "2"), "2 drafted tokens per request for lossless"),
         (("generate", "hi", "--temperature", "-1"), "temperature is -1.0; expected"),
         (("generate", "hi", "--top-k", "4294967296"), "top_k is 4294967296; expected"),
@@ -90,7 +98,11 @@ def test_every_command_has_help(command: str) -> None:
         (("generate", "hi", "--target", "a", "--verifier", "b:1"), "expected one"),
         (("verifier", "--model", "smollm2-135m", "--listen", "0.0.0.0:0"), "open to the network and no token is set"),
         (("verifier", "--model", "smollm2-135m", "--tls-cert", "a.pem"), "expected both or neither"),
-        (("generate", "hi"), "the method lossless needs a verifier; give --verifier or --target"),
+        (
+            ("generate", "hi", "--verifier", "192.0.2.1:1", "--token", "abc"),
+            "the token would go to 192.0.2.1:1 in clear",
+        ),
+        (("generate", "caf\udce9"), "which is no character; expected Unicode; is it in another encoding than UTF-8?"),
         (("generate", "hi", "--target", "smollm2-135m", "--trace", "no/where"), "the trace no/where cannot be written"),
         (("verifier", "--model", "smollm2-135m", "--listen", "127.0.0.1:99999"), "with a port from 0 to 65535"),
         (("verifier", "--model", "smollm2-135m", "--listen", "127.0.0.1:abc"), "expected HOST:PORT"),
@@ -103,6 +115,10 @@ def test_every_command_has_help(command: str) -> None:
         ((*CALIBRATE, "--max-tokens", "0"), "max tokens is 0; expected 1 or more"),
         (("calibrate", "--prompts", PROMPTS, "--out", "no/where.json"), "the profile no/where.json cannot be written"),
         (("demo", "--svg", "no/where.svg"), "the picture no/where.svg cannot be written"),
+        (("demo", "--threshold", "2"), "the threshold '2' is unusable; expected risk-averse, risk-prone, or a number"),
+        (("demo", "-n", "0"), "max tokens is 0; expected 1 or more"),
+        (("demo", "--seed", "-1"), "the seed is -1; expected a whole number from 0 to 2^64"),
+        (("demo", "-t", "200"), "temperature is 200"),
         (("demo", "--channel", "tin-can"), "the channel 'tin-can' is unknown"),
         (("demo", "--compute", "abacus"), "the compute table 'abacus' is unknown"),
     ],

@@ -14,7 +14,7 @@ from cuhlm.cli.show_answer import stream_answer
 from cuhlm.device.device import Device, Request
 from cuhlm.device.ending import Limits
 from cuhlm.engines.base import Advance
-from cuhlm.errors import LinkError
+from cuhlm.errors import ContextOverflow, LinkError
 from cuhlm.link.grpc import GrpcLink
 from cuhlm.messages import Array, Sampling
 from cuhlm.records import read_trace
@@ -58,6 +58,32 @@ def test_nothing_is_said_of_a_socket_where_there_is_none(capsys: pytest.CaptureF
     said = capsys.readouterr().err
     assert "100% transmitted" in said
     assert "bytes" not in said
+
+
+class StopsAtTheTenthPass(ToyEngine):
+    passes = 0
+
+    def advance(self, batch: Sequence[Advance]) -> list[Array]:
+        self.passes += 1
+        if self.passes == 10:
+            raise KeyboardInterrupt
+        return super().advance(batch)
+
+
+def test_an_answer_that_is_interrupted_ends_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    device = Device(StopsAtTheTenthPass(vocab_size=VOCAB, seed=5), None)
+    with pytest.raises(KeyboardInterrupt):
+        stream_answer(device, settings("local"), Request(PROMPT, Sampling(), 0), notes=[], trace=None, fates=False)
+    said = capsys.readouterr().out
+    assert said.endswith("\n")
+    assert said.strip()
+
+
+def test_an_answer_that_never_began_leaves_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with toy_device() as device, pytest.raises(ContextOverflow):
+        request = Request(PROMPT * 1000, Sampling(), 0)
+        stream_answer(device, settings("hlm"), request, notes=[], trace=None, fates=False)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_lost_link_leaves_every_decided_token_on_the_screen_and_in_the_trace(

@@ -35,6 +35,12 @@ def test_what_is_no_address_is_refused_and_named(address: str) -> None:
     assert str(refusal.value).startswith(f"the address {address!r} is unusable; expected HOST:PORT")
 
 
+def test_a_port_of_any_length_is_refused_in_a_short_line() -> None:
+    with pytest.raises(ConfigurationError, match=r"the address '127\.0\.0\.1:9+\.\.\.9+' is unusable") as refusal:
+        host_and_port(f"127.0.0.1:{'9' * 5000}")
+    assert len(str(refusal.value)) < 200
+
+
 def test_a_free_port_is_asked_for_only_where_that_makes_sense() -> None:
     assert host_and_port("127.0.0.1:0", lowest_port=0) == ("127.0.0.1", 0)
     with pytest.raises(ConfigurationError, match="with a port from 1 to 65535"):

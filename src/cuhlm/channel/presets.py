@@ -1,6 +1,8 @@
 """Channels by name (design 2.8): rows of data, each with where its numbers come from."""
 
 import math
+import re
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 from cuhlm.channel.rates import FixedRate, RateModel, ShannonRate
 from cuhlm.channel.trace_file import read_rate_trace
 from cuhlm.errors import ConfigurationError
+from cuhlm.readable import number_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,16 @@ CHANNELS: dict[str, Channel] = {
 TRACE_ROUND_TRIP_SECONDS = 0.050
 """Of a rate trace, which says nothing of it; our choice."""
 
+LONGEST_ROUND_TRIP_MS = 1e7
+_TRACE = re.compile(r"trace:(?P<file>.*\.csv|[^:]*)(?P<settings>(:.*)?)", re.DOTALL | re.IGNORECASE)
+
 
 def find_channel(text: str) -> Channel:
     """The channel that a command line names.
 
     Args:
-        text: ``NAME`` of a preset, or ``trace:FILE.csv``; then, each after a colon, what differs from it:
+        text: ``NAME`` of a preset, or ``trace:FILE.csv``, up to its last ``.csv``; then, each after a colon, what
+            differs from it:
             ``rtt_ms=…`` and ``down_mbps=…`` (any channel), ``mbps=…`` (a fixed rate), ``bandwidth_hz=…``,
             ``snr_db=…``, ``rayleigh=0`` or ``1`` and ``seed=…`` (Shannon). Example: ``paper:snr_db=0:rtt_ms=40``.
 
@@ -83,9 +90,11 @@ def find_channel(text: str) -> Channel:
     """
     name, *settings = text.split(":")
     if name == "trace":
-        if not settings or not settings[0]:
+        parts = _TRACE.fullmatch(text)
+        if parts is None or not parts["file"]:
             raise ConfigurationError(f"the channel {text!r} names no file; expected trace:FILE.csv")
-        rate = read_rate_trace(Path(settings.pop(0)))
+        settings = parts["settings"].split(":")[1:]
+        rate = read_rate_trace(Path(parts["file"]))
         channel = Channel(name, rate, TRACE_ROUND_TRIP_SECONDS, "a rate trace; the round trip of 50 ms is ours")
     elif name in CHANNELS:
         channel = CHANNELS[name]
@@ -103,12 +112,9 @@ def _changed(channel: Channel, setting: str) -> Channel:
     if key not in changes:
         known = ", ".join(f"{each}=…" for each in changes)
         raise ConfigurationError(f"{key!r} is no setting of the channel {channel.name!r}; expected {known}")
-    try:
-        value = float(number)
-    except ValueError:
-        value = math.nan
+    value = number_in(number)
     if not math.isfinite(value):
-        raise ConfigurationError(f"{key} of the channel is {number!r}; expected a number, as in {key}=1")
+        raise ConfigurationError(f"{key} of the channel is {reprlib.repr(number)}; expected a number, as in {key}=1")
     return changes[key](value)
 
 
@@ -116,7 +122,7 @@ def _changes(channel: Channel) -> dict[str, Callable[[float], Channel]]:
     """What can be set of `channel`."""
     rate = channel.rate
     changes: dict[str, Callable[[float], Channel]] = {
-        "rtt_ms": lambda value: replace(channel, round_trip_seconds=_at_least_0("rtt_ms", value) / 1000),
+        "rtt_ms": lambda value: replace(channel, round_trip_seconds=_round_trip(value) / 1000),
         "down_mbps": lambda value: replace(channel, downlink_bits_per_second=FixedRate(value * 1e6).bits_per_second),
     }
     if isinstance(rate, FixedRate):
@@ -129,10 +135,12 @@ def _changes(channel: Channel) -> dict[str, Callable[[float], Channel]]:
     return changes
 
 
-def _at_least_0(key: str, value: float) -> float:
-    if value < 0:
-        raise ConfigurationError(f"{key} of the channel is {value:g}; expected 0 or more")
-    return value
+def _round_trip(milliseconds: float) -> float:
+    if not 0 <= milliseconds <= LONGEST_ROUND_TRIP_MS:
+        raise ConfigurationError(
+            f"rtt_ms of the channel is {milliseconds:g}; expected 0 to {LONGEST_ROUND_TRIP_MS:g} (two hours and more)"
+        )
+    return milliseconds
 
 
 def _yes_or_no(value: float) -> bool:

@@ -13,6 +13,12 @@ from cuhlm.theory.randomness import Purpose, exponential
 
 Floats = npt.NDArray[np.float64]
 
+LOWEST_MBPS, HIGHEST_MBPS = 1e-6, 1e6
+"""Rates that a channel may have, but for an outage's 0: a bit a second to a terabit. Beyond them, bills overflow."""
+
+LONGEST_SECONDS = 1e9
+"""Of a rate trace: 30 years."""
+
 
 class RateModel(Protocol):
     """An uplink."""
@@ -38,14 +44,16 @@ class FixedRate:
     """The same rate always.
 
     Attributes:
-        bits_per_second: above 0.
+        bits_per_second: 1 to 10^12.
     """
 
     bits_per_second: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.bits_per_second < math.inf:
-            raise ConfigurationError(f"the rate is {self.bits_per_second} bit/s; expected more than 0")
+        if not LOWEST_MBPS <= self.bits_per_second / 1e6 <= HIGHEST_MBPS:
+            raise ConfigurationError(
+                f"the rate is {self.bits_per_second / 1e6:g} Mbit/s; expected {LOWEST_MBPS:g} to {HIGHEST_MBPS:g}"
+            )
 
     @property
     def summary(self) -> str:
@@ -67,7 +75,7 @@ class ShannonRate:
     1 and the time grows as 1/|h|²), so that a mean over few transmissions is ruled by their worst one.
 
     Attributes:
-        bandwidth_hz: W, above 0.
+        bandwidth_hz: W, 1 to 10^12.
         snr_db: mean signal-to-noise ratio, −100 to 100 decibels.
         rayleigh: whether the channel fades; else |h|² = 1.
         seed: of the fading, 0 ≤ seed < 2^64.
@@ -79,8 +87,8 @@ class ShannonRate:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.bandwidth_hz < math.inf:
-            raise ConfigurationError(f"the bandwidth is {self.bandwidth_hz} Hz; expected more than 0")
+        if not 1 <= self.bandwidth_hz <= 1e12:
+            raise ConfigurationError(f"the bandwidth is {self.bandwidth_hz:g} Hz; expected 1 to 1e+12")
         if not -100 <= self.snr_db <= 100:
             raise ConfigurationError(f"the SNR is {self.snr_db} dB; expected −100 to 100")
         if not 0 <= self.seed < 2**64:
@@ -128,7 +136,7 @@ class TraceRate:
     Args:
         seconds: where each interval begins, ascending, shape (n,), n ≥ 2; the first is the channel's time 0. The last
             interval lasts as long as the one before it.
-        mbps: rate in each interval, 10^6 bits per second, at least 0, shape (n,).
+        mbps: rate in each interval, 10^6 bits per second: 0, or as `LOWEST_MBPS` and `HIGHEST_MBPS` say; shape (n,).
 
     Raises:
         ConfigurationError: the trace is malformed or never carries anything.
@@ -137,10 +145,14 @@ class TraceRate:
     def __init__(self, seconds: Floats, mbps: Floats) -> None:
         if seconds.ndim != 1 or seconds.shape != mbps.shape or seconds.size < 2:
             raise ConfigurationError(f"a rate trace of {seconds.size} rows is unusable; expected at least 2")
-        if not (np.isfinite(seconds).all() and np.all(np.diff(seconds) > 0)):
-            raise ConfigurationError("the times of the rate trace do not ascend; expected each row later than the last")
-        if not (np.isfinite(mbps).all() and np.all(mbps >= 0)):
-            raise ConfigurationError("the rate trace has a rate that is negative or no number; expected 0 or more")
+        if not (np.all(np.abs(seconds) <= LONGEST_SECONDS) and np.all(np.diff(seconds) > 0)):
+            raise ConfigurationError(
+                "the times of the rate trace do not ascend; expected each row later than the last, and none beyond "
+                f"{LONGEST_SECONDS:g}"
+            )
+        if not np.all(are_rates(mbps)):
+            worst = mbps[~are_rates(mbps)][0]
+            raise ConfigurationError(f"the rate trace has the rate {worst:g} Mbit/s; expected {RATES}")
         if not np.any(mbps > 0):
             raise ConfigurationError("the rate trace is 0 throughout; expected some capacity, or nothing ever arrives")
         self._edges = np.append(seconds, 2 * seconds[-1] - seconds[-2]) - seconds[0]
@@ -181,6 +193,14 @@ class TraceRate:
 
 
 _BIT_SLACK = 1e-6
+
+RATES = f"0 (an outage), or {LOWEST_MBPS:g} to {HIGHEST_MBPS:g}"
+
+
+def are_rates(mbps: Floats) -> npt.NDArray[np.bool_]:
+    """Whether each is a rate that a trace may have."""
+    rates: npt.NDArray[np.bool_] = (mbps == 0) | ((mbps >= LOWEST_MBPS) & (mbps <= HIGHEST_MBPS))
+    return rates
 
 
 def shown_rate(bits_per_second: float) -> str:

@@ -6,13 +6,15 @@ A rate of 0 is an outage.
 
 import csv
 import math
+import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from cuhlm.channel.rates import TraceRate
+from cuhlm.channel.rates import LONGEST_SECONDS, RATES, TraceRate, are_rates
 from cuhlm.errors import ConfigurationError
+from cuhlm.readable import number_in
 
 COLUMNS = ("seconds", "uplink_mbps")
 
@@ -46,23 +48,24 @@ def _rows(path: Path, reader: "csv.DictReader[str]") -> Iterator[tuple[float, fl
             f"{path} has the columns {', '.join(names) or 'of an empty file'}; "
             f"expected {','.join(COLUMNS)} in its first line"
         )
+    if twice := [name for name in COLUMNS if names.count(name) > 1]:
+        raise ConfigurationError(f"{path} has the column {twice[0]} more than once; expected it once; rename one")
     last = -math.inf
     for row in reader:
         where = f"{path}, line {reader.line_num}"
         seconds, mbps = (_number(row[name], f"{where}: {name}") for name in COLUMNS)
         if seconds <= last:
             raise ConfigurationError(f"{where}: seconds is {seconds:g} after {last:g}; expected ascending times")
-        if mbps < 0:
-            raise ConfigurationError(f"{where}: uplink_mbps is {mbps:g}; expected 0 (an outage) or more")
+        if abs(seconds) > LONGEST_SECONDS:
+            raise ConfigurationError(f"{where}: seconds is {seconds:g}; expected at most {LONGEST_SECONDS:g}")
+        if not are_rates(np.array(mbps)):
+            raise ConfigurationError(f"{where}: uplink_mbps is {mbps:g}; expected {RATES}")
         last = seconds
         yield seconds, mbps
 
 
 def _number(text: str | None, what: str) -> float:
-    try:
-        number = float(text or "")
-    except ValueError:
-        number = math.nan
+    number = number_in(text or "")
     if not math.isfinite(number):
-        raise ConfigurationError(f"{what} is {text!r}; expected a number")
+        raise ConfigurationError(f"{what} is {reprlib.repr(text)}; expected a number")
     return number

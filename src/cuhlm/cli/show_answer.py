@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Generator, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 from rich.console import Console
@@ -60,8 +60,11 @@ def stream_answer(
         aside.print(Text.assemble(("note: ", "yellow"), visible(note)))
     records: list[TokenRecord] = []
     started = time.perf_counter()
-    with trace_file(trace) if trace else nullcontext(_not_kept) as keep:
-        for emit in _shown(device.generate(settings, request), console):
+    with (
+        trace_file(trace) if trace else nullcontext(_not_kept) as keep,
+        closing(_shown(device.generate(settings, request), console)) as emits,
+    ):
+        for emit in emits:
             print_answer(console, emit.text, FATE_STYLES[emit.record.fate] if fates else "")
             keep(emit.record)
             records.append(emit.record)
@@ -76,13 +79,24 @@ def stream_answer(
 
 
 def _shown(generation: Generator[Emit, None, Finish], console: Console) -> Generator[Emit, None, None]:
-    """The tokens of an answer; text that was held back until its end, or until an error, is printed here."""
+    """The tokens of an answer; text that was held back until its end, or until an error, is printed here.
+
+    However it ends, what was printed ends with its line.
+    """
+    printed, rest = False, ""
     try:
-        finish = yield from generation
+        while True:
+            emit = next(generation)
+            printed |= bool(emit.text)
+            yield emit
+    except StopIteration as end:
+        printed, rest = True, end.value.text
     except CuhlmError as error:
-        print_answer(console, error.held_back + "\n", "")
+        rest = error.held_back
         raise
-    print_answer(console, finish.text + "\n", "")
+    finally:
+        if printed or rest:
+            print_answer(console, rest + "\n", "")
 
 
 def _not_kept(_record: TokenRecord) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
+from cuhlm.cli.progress import shown_progress
 from cuhlm.engines.load import load_engine
 from cuhlm.measuring.calibrate import CalibrationPlan, Tokens, calibrate, skipped_risk
 from cuhlm.measuring.prompts import Prompt
@@ -34,12 +34,10 @@ def run_calibration(
     with (
         closing(load_engine(draft, context_length=context, threads=threads)) as draft_engine,
         closing(load_engine(target, context_length=context, threads=threads)) as target_engine,
-        Progress(console=console, transient=True) as progress,
+        shown_progress(console) as progress,
     ):
-        task = progress.add_task("calibrating", total=len(prompts))
-        profile, tokens = calibrate(
-            draft_engine, target_engine, prompts, plan, lambda done, _: progress.update(task, completed=done)
-        )
+        progress.begins("calibrating on prompts", len(prompts))
+        profile, tokens = calibrate(draft_engine, target_engine, prompts, plan, lambda done, _: progress.is_at(done))
     profile.save(out)
     if as_json:
         print(json.dumps(profile.as_json(), indent=1))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -15,39 +16,54 @@ from cuhlm.messages import ModelCard
 from cuhlm.methods import METHODS
 from cuhlm.profiles import Profile
 
+NARROW = 60
+"""Below, a table keeps the column that names its rows, and the one that says most."""
+
 
 def print_methods() -> None:
     """The table of methods (design 2.7)."""
-    table = Table(header_style="bold")
-    for heading in ("method", "asks the verifier", "sends of x", "what it is"):
-        table.add_column(heading)
-    for method in METHODS.values():
-        table.add_row(method.name, str(method.gate), str(method.truncation), method.summary)
-    Console().print(table)
+    console = Console()
+    headings = ("method", "asks the\nverifier", "sends\nof x", "what it is")
+    rows = [(each.name, str(each.gate), str(each.truncation), each.summary) for each in METHODS.values()]
+    console.print(_table(headings, rows, wraps=3, width=console.width))
 
 
 def print_channels() -> None:
     """The table of simulated channels (design 2.8), and what a command line can say of them."""
-    table = Table(header_style="bold")
-    for heading in ("channel", "up", "down", "round trip"):
-        table.add_column(heading, no_wrap=True)
-    for channel in CHANNELS.values():
-        down = channel.downlink_bits_per_second
-        down_rate = "in no time" if down is None else shown_rate(down)
-        table.add_row(channel.name, channel.rate.summary, down_rate, _shown_milliseconds(channel.round_trip_seconds))
-    table.add_row("trace:FILE.csv", "as recorded", "in no time", _shown_milliseconds(TRACE_ROUND_TRIP_SECONDS))
     console = Console(highlight=False)
-    console.print(table)
+    rows = [
+        (
+            channel.name,
+            channel.rate.summary,
+            "in no time" if (down := channel.downlink_bits_per_second) is None else shown_rate(down),
+            _shown_milliseconds(channel.round_trip_seconds),
+        )
+        for channel in CHANNELS.values()
+    ]
+    rows.append(("trace:FILE.csv", "as recorded", "in no time", _shown_milliseconds(TRACE_ROUND_TRIP_SECONDS)))
+    console.print(_table(("channel", "up", "down", "round trip"), rows, wraps=1, width=console.width))
     for channel in CHANNELS.values():
         console.print(f"[bold]{channel.name}[/bold]: {channel.source}.")
     console.print(_CHANNEL_NOTES)
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, wraps: int, width: int) -> Table:
+    """Rows under headings; only the column `wraps` may take several lines, and with the first it stays."""
+    kept = (0, wraps) if width < NARROW else range(len(headings))
+    table = Table(header_style="bold")
+    for column in kept:
+        table.add_column(headings[column], no_wrap=column != wraps)
+    for row in rows:
+        table.add_row(*[row[column] for column in kept])
+    return table
 
 
 _CHANNEL_NOTES = """[bold]trace:FILE.csv[/bold]: a CSV file with the columns seconds,uplink_mbps. Each rate holds \
 until the next row; 0 is an outage. A payload is served at the rates of the intervals it spans. An answer begins at \
 the first row; after the last interval the trace begins again.
 
-What differs follows a colon: lte:rtt_ms=80:down_mbps=10, lte:mbps=2, paper:snr_db=0:rayleigh=0:bandwidth_hz=2e6:seed=1\
+What differs follows a colon (of a file, its last .csv): \
+lte:rtt_ms=80:down_mbps=10, lte:mbps=2, paper:snr_db=0:rayleigh=0:bandwidth_hz=2e6:seed=1\
 """
 
 

@@ -1,25 +1,28 @@
 """Prints the demo: answers coloured by fate, then one table; or one JSON object."""
 
+import io
 import json
 import math
 import re
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cuhlm.cli.progress import ShownProgress, shown_progress
 from cuhlm.cli.show_answer import coloured, legend
 from cuhlm.cli.show_timeline import timeline_legend, timeline_picture
+from cuhlm.cli.terminal import fitting
 from cuhlm.device.device import Device
 from cuhlm.device.steps import Emit
 from cuhlm.engines.cores import usable_cores
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.load import load_engine
+from cuhlm.engines.locate import locate
 from cuhlm.experiments.demo import PROMPTS, Conditions, MethodResult, Streaming, run_demo, stream_demo
 from cuhlm.link.grpc import GrpcLink, Security
 from cuhlm.methods import METHODS
@@ -27,7 +30,7 @@ from cuhlm.pair import find_profile
 from cuhlm.records import json_values
 from cuhlm.settings import Settings, threshold_meaning
 from cuhlm.verifier.process import verifier_process
-from cuhlm.writable import check_writable
+from cuhlm.writable import check_writable, write_whole
 
 DRAFT, TARGET = "smollm2-draft", "smollm2-135m"
 CONTEXT = 512
@@ -42,33 +45,51 @@ def compare(conditions: Conditions, *, as_json: bool, svg: Path | None) -> None:
     """
     if svg is not None:
         check_writable(svg, "the picture")
-    console = Console(highlight=False, record=svg is not None, stderr=as_json, width=WIDTH)
+    locate(TARGET)  # before the verifier's process finds that it is not installed
+    shown = _Shown(stderr=as_json, record=svg is not None)
     threads = max(1, usable_cores() // 2)  # device and verifier share this machine: each gets its half (design 3)
-    with (
-        verifier_process(TARGET, context=CONTEXT, threads=threads) as verifier,
-        _engine(DRAFT, threads) as draft,
-        _engine(TARGET, threads) as target,
-        closing(GrpcLink(verifier.address, security=Security(verifier.token))) as link,
-    ):
+    with ExitStack() as stack:
+        progress = stack.enter_context(shown_progress(shown.console))
+        progress.begins("loading the models")
+        verifier = stack.enter_context(verifier_process(TARGET, context=CONTEXT, threads=threads))
+        draft, target = (stack.enter_context(_engine(model, threads)) for model in (DRAFT, TARGET))
+        link = stack.enter_context(closing(GrpcLink(verifier.address, security=Security(verifier.token))))
         device = Device(draft, link)
-        console.print(Text.assemble(f"draft {DRAFT}, verifier process for {TARGET} at {verifier.address}\n", legend()))
+        begin = Text.assemble(f"draft {DRAFT}, verifier process for {TARGET} at {verifier.address}\n", legend())
+        shown.print(lambda _: begin)
         streaming = stream_demo(device, conditions)
-        console.print(_shown_streaming(streaming))
-        with _shown(console) as listener:
-            profile = find_profile(None, draft.card, device.target)
-            results = run_demo(device, target, profile, conditions, listener)
+        shown.print(lambda width: _shown_streaming(streaming, width))
+        profile = find_profile(None, draft.card, device.target)
+        results = run_demo(device, target, profile, conditions, _ShownDemo(shown, progress))
     if as_json:
         print(json.dumps(json_values(_as_json(results, conditions, streaming, device.vocab_size)), indent=1))
     else:
-        console.print(_table(results, _title(results, conditions)), _notes(conditions), sep="\n")
+        title, notes = _title(results, conditions), _notes(conditions)
+        shown.print(lambda width: _table(results, title, width))
+        shown.print(lambda _: notes)
     if svg is not None:
-        _save_picture(console, svg)
+        write_whole(svg, shown.picture, "the picture")
 
 
-def _save_picture(console: Console, svg: Path) -> None:
-    """The output so far as a picture that fetches nothing: rich's names web fonts, a reader's own will do."""
-    picture = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="cuhlm demo"), flags=re.DOTALL)
-    svg.write_text(picture, encoding="utf-8")
+class _Shown:
+    """The output, as wide as the terminal; recorded beside it for a picture, which is as wide on every terminal."""
+
+    def __init__(self, *, stderr: bool, record: bool) -> None:
+        self.console = Console(highlight=False, stderr=stderr)
+        self.console.width = min(WIDTH, self.console.width) if self.console.is_terminal else WIDTH
+        self._recorder = Console(highlight=False, record=True, width=WIDTH, file=io.StringIO()) if record else None
+
+    def print(self, made: Callable[[int], RenderableType]) -> None:
+        """Print what `made` makes of a width."""
+        for console in filter(None, (self.console, self._recorder)):
+            console.print(made(console.width))
+
+    @property
+    def picture(self) -> str:
+        """All of it as an SVG that fetches nothing: rich's names web fonts, a reader's own will do."""
+        assert self._recorder is not None
+        svg = self._recorder.export_svg(title="cuhlm demo")
+        return re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
 
 
 def _title(results: Mapping[str, MethodResult], conditions: Conditions) -> str:
@@ -96,7 +117,7 @@ def _notes(conditions: Conditions) -> Text:
     )
 
 
-def _shown_streaming(streaming: Streaming) -> Text:
+def _shown_streaming(streaming: Streaming, width: int) -> Text:
     """Who works when, with and without drafts."""
     numbers, trip = streaming.as_json(), 1000 * streaming.channel.round_trip_seconds
     lines = [
@@ -108,7 +129,7 @@ def _shown_streaming(streaming: Streaming) -> Text:
         timeline_legend(),
     ]
     for name, timeline in (("remote", streaming.remote), ("lossless", streaming.lossless)):
-        lines += timeline_picture(name, timeline, until=1.0, width=WIDTH)
+        lines += timeline_picture(name, timeline, until=1.0, width=width)
     return Text("\n").join(lines)
 
 
@@ -127,30 +148,23 @@ def _as_json(
 
 
 class _ShownDemo:
-    """Prints answers as they are done, over a progress bar with the time left."""
+    """Prints answers as they are done."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task = progress.add_task("decoding", total=len(METHODS) * len(PROMPTS))
+    def __init__(self, shown: _Shown, progress: ShownProgress) -> None:
+        self._shown, self._progress = shown, progress
+        progress.begins("decoding", len(METHODS) * len(PROMPTS))
 
     def method_begins(self, settings: Settings) -> None:
         method = settings.method
-        self._progress.update(self._task, description=method.name)
-        self._progress.console.print(Text.assemble("\n", (f"{method.name}", "bold"), (f"  {method.summary}", "dim")))
+        self._progress.says(method.name)
+        self._shown.print(lambda _: Text.assemble("\n", (f"{method.name}", "bold"), (f"  {method.summary}", "dim")))
         if meaning := threshold_meaning(settings):
-            self._progress.console.print(Text(f"  note: {meaning}", "yellow"))
+            self._shown.print(lambda _: Text(f"  note: {meaning}", "yellow"))
 
     def answer_is_done(self, prompt: str, answer: Sequence[Emit]) -> None:
         text = Text(overflow="fold").append(f"{prompt}  ", "dim").append_text(coloured(answer))
-        self._progress.console.print(text)
-        self._progress.advance(self._task)
-
-
-@contextmanager
-def _shown(console: Console) -> Generator[_ShownDemo, None, None]:
-    columns = (TextColumn("{task.description:>14}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield _ShownDemo(progress)
+        self._shown.print(lambda _: text)
+        self._progress.advances()
 
 
 @contextmanager
@@ -172,17 +186,35 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("TV from\ntarget", "mean_tv", "{:.3f}"),
     ("as\nremote", "agreement_with_remote", "{:.0%}"),
 )
+DROPPED = (
+    "vocabulary_compression",
+    "mean_k",
+    "acceptance",
+    "wire_bytes_per_token",
+    "agreement_with_remote",
+    "tokens_per_s_wall",
+    "target_passes_per_token",
+    "uplink_bytes_per_token",
+    "transmitted_share",
+)
+"""Columns that a narrow terminal does without, the first ones first; `--json` has them all."""
 
 
-def _table(results: Mapping[str, MethodResult], title: str) -> Table:
-    table = Table(title=title, title_justify="left", header_style="bold")
-    table.add_column("method", no_wrap=True)
-    for heading, _, _ in COLUMNS:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, result in results.items():
-        numbers = result.as_json()
-        table.add_row(name, *[_shown_number(numbers[key], form) for _, key, form in COLUMNS])
-    return table
+def _table(results: Mapping[str, MethodResult], title: str, width: int) -> Table:
+    """As many of the columns as fit into `width`."""
+    numbers = {name: result.as_json() for name, result in results.items()}
+
+    def table(keys: Sequence[str]) -> Table:
+        columns = [column for column in COLUMNS if column[1] in keys]
+        made = Table(title=title, title_justify="left", header_style="bold")
+        made.add_column("method", no_wrap=True)
+        for heading, _, _ in columns:
+            made.add_column(heading, justify="right", no_wrap=True)
+        for name, values in numbers.items():
+            made.add_row(name, *[_shown_number(values[key], form) for _, key, form in columns])
+        return made
+
+    return fitting(table, [key for _, key, _ in COLUMNS], DROPPED, width)
 
 
 def _shown_number(value: float, form: str) -> str:

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cuhlm.cli.progress import Pace, ShownProgress, shown_progress
 from cuhlm.distill.history import Measurement
 from cuhlm.distill.plan import Training
 from cuhlm.distill.recipe import Recipe, distill
@@ -37,8 +37,8 @@ def run_distillation(
         name=name,
         training=training,
     )
-    with _progress(console) as progress:
-        shipped = distill(recipe, out, _ShownDistillation(progress), threads=threads)
+    with shown_progress(console) as progress:
+        shipped = distill(recipe, out, _ShownDistillation(progress, console), threads=threads)
     if as_json:
         print(json.dumps(json_values(shipped.as_json()), indent=1))
     else:
@@ -46,24 +46,27 @@ def run_distillation(
 
 
 class _ShownDistillation:
-    """A `distill.distillation.DistillationListener` on a progress display: the whole run, and the part at work."""
+    """A `distill.distillation.DistillationListener`: the part at work, and beside it the whole run."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._run: TaskID | None = None
-        self._part = progress.add_task("loading", total=None)
+    def __init__(self, progress: ShownProgress, console: Console) -> None:
+        self._progress, self._console = progress, console
+        self._part = Pace("loading", 0)
+        self._run: Pace | None = None
+        progress.shows(self._part)
 
     def begins(self, work: str, total: int) -> None:
-        self._progress.reset(self._part, description=work, total=total, visible=True)
+        self._part = Pace(work, total)
+        self.done(0)
 
     def done(self, units: int) -> None:
-        self._progress.update(self._part, completed=units)
+        self._part.done = units
+        self._progress.shows(self._part, f"; {self._run}" if self._run else "")
 
     def trained(self, steps: int, total: int, loss: float) -> None:
         if self._run is None:
-            self._run = self._progress.add_task("training", total=total - steps + 1)
-            self._progress.update(self._part, visible=False)
-        self._progress.update(self._run, advance=1, description=f"step {steps} of {total}, loss {loss:.3f}")
+            self._run = Pace("training steps of this sitting", total - steps + 1)
+        self._run.done += 1
+        self._progress.shows(self._run, f", loss {loss:.3f}")
 
     def measured(self, measurement: Measurement) -> None:
         numbers = "   ".join(
@@ -71,19 +74,7 @@ class _ShownDistillation:
             for each in measurement.agreements
         )
         n = measurement.agreements[0].positions
-        self._progress.console.print(f"{measurement.tokens:>10} tokens   {numbers}   (n = {n}, held out)")
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
+        self._console.print(f"{measurement.tokens:>10} tokens   {numbers}   (n = {n}, held out)", soft_wrap=True)
 
 
 def _table(shipped: Shipped) -> Table:

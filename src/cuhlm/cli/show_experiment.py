@@ -2,25 +2,20 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
+from cuhlm.cli.progress import shown_progress
+from cuhlm.cli.terminal import fitting, needed_width
 from cuhlm.engines.cores import usable_cores
 from cuhlm.errors import ConfigurationError
+from cuhlm.installing import how_to_install
 from cuhlm.records import json_values
 
 if TYPE_CHECKING:
@@ -29,6 +24,10 @@ if TYPE_CHECKING:
 EXTRA = ("polars", "matplotlib")
 METHOD = "cu-hlm"
 """Whose operating points the printed table shows; the report has all."""
+NARROW_CLAIM = 14
+
+Point = tuple[str, str]
+"""A method and a threshold rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +58,21 @@ def run(spec_file: Path, out: Path, changes: Changes, *, processes: int | None, 
     """
     if missing := [name for name in EXTRA if find_spec(name) is None]:
         raise ConfigurationError(
-            f'experiments need {" and ".join(missing)}, which are not installed; run: pip install "cuhlm[experiments]"'
+            f"experiments need {' and '.join(missing)}, which are not installed; run: "
+            f"{how_to_install('cuhlm[experiments]')}"
         )
     from cuhlm.experiments.experiment import run_experiment
     from cuhlm.experiments.grid.spec_file import read_spec
 
     console = Console(highlight=False, stderr=as_json)
     spec = _changed(read_spec(spec_file), changes)
-    with _ShownRun(console) as shown:
+    with shown_progress(console) as shown:
         found = run_experiment(spec, spec_file, out, processes=processes or usable_cores(), listener=shown)
     if as_json:
-        print(json.dumps(json_values(found), indent=1, ensure_ascii=False))
+        print(json.dumps(json_values(found), indent=1))
         return
     if found["rows"]:
-        console.print(_table(found))
+        console.print(_table(found, console.width))
     console.print(f"written to {out}: report.html, headline.json, results.csv, figures, traces")
 
 
@@ -94,39 +94,21 @@ def _changed(spec: "Spec", changes: Changes) -> "Spec":
     return spec
 
 
-class _ShownRun:
-    """A progress bar per phase, with the time left."""
+def _table(found: dict[str, Any], width: int) -> Table:
+    """Claims down, operating points across: in a narrow terminal with intervals below, and as many as fit."""
+    rows = found["rows"]
+    points = list(dict.fromkeys((row["method"], row["threshold_rule"]) for row in rows if row["method"] == METHOD))
 
-    def __init__(self, console: Console) -> None:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-        )
-        self._progress = Progress(*columns, console=console)
-        self._task = TaskID(0)
+    def table(shown: Sequence[Point]) -> Table:
+        return _table_of(found, shown, between=" ", claim_width=None)
 
-    def __enter__(self) -> "_ShownRun":
-        self._progress.start()
-        return self
+    def narrow(shown: Sequence[Point]) -> Table:
+        return _table_of(found, shown, between="\n", claim_width=NARROW_CLAIM)
 
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def begins(self, what: str, total: int, done: int) -> None:
-        """See `GridListener`. What an earlier run did says nothing about the time left."""
-        note = f" ({done} done before)" if done else ""
-        self._task = self._progress.add_task(what + note, total=total - done)
-
-    def advances(self) -> None:
-        """See `GridListener`."""
-        self._progress.advance(self._task)
+    return table(points) if needed_width(table(points)) <= width else fitting(narrow, points, points[:0:-1], width)
 
 
-def _table(found: dict[str, Any]) -> Table:
-    """Claims down, operating points across."""
+def _table_of(found: dict[str, Any], points: Sequence[Point], *, between: str, claim_width: int | None) -> Table:
     measured, rows = found["measured_on"], found["rows"]
     table = Table(
         title=(
@@ -136,22 +118,21 @@ def _table(found: dict[str, Any]) -> Table:
         title_justify="left",
         header_style="bold",
     )
-    table.add_column("claim")
-    table.add_column("paper", justify="right")
-    points = list(dict.fromkeys((row["method"], row["threshold_rule"]) for row in rows if row["method"] == METHOD))
+    table.add_column("claim", max_width=claim_width)
+    table.add_column("paper", justify="right", no_wrap=True)
     for method, rule in points:
-        table.add_column(f"{method}\n{rule}", justify="right")
+        table.add_column(f"{method}\n{rule}", justify="right", no_wrap=True)
     for claim, snr_db, round_trip_ms in dict.fromkeys((r["claim"], r["snr_db"], r["round_trip_ms"]) for r in rows):
         same = [r for r in rows if (r["claim"], r["snr_db"], r["round_trip_ms"]) == (claim, snr_db, round_trip_ms)]
         by_point = {(row["method"], row["threshold_rule"]): row for row in same}
         where = "" if snr_db is None else f", {snr_db:g} dB" + (f", {round_trip_ms:g} ms" if round_trip_ms else "")
-        cells = [_cell(by_point.get(point)) for point in points]
+        cells = [_cell(by_point.get(point), between) for point in points]
         table.add_row(claim.replace("_", " ") + where, f"{same[0]['paper']:g}", *cells)
     return table
 
 
-def _cell(row: dict[str, Any] | None) -> str:
+def _cell(row: dict[str, Any] | None, between: str) -> str:
     if row is None or math.isnan(row["value"]):
         return "–"
-    interval = "" if math.isnan(row["low"]) else f" [{row['low']:.3g} … {row['high']:.3g}]"
+    interval = "" if math.isnan(row["low"]) else f"{between}[{row['low']:.3g} … {row['high']:.3g}]"
     return f"{row['value']:.3g}{interval}"

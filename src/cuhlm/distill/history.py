@@ -8,6 +8,7 @@ import msgspec
 
 from cuhlm.measuring.agreement import Agreement
 from cuhlm.readable import converted, read_json_lines
+from cuhlm.writable import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,6 @@ class History:
 
     def add(self, measurement: Measurement) -> None:
         """Keep a measurement."""
-        self.measurements.append(measurement)
-        with self._path.open("ab") as file:
-            file.write(msgspec.json.encode(replace(measurement, seconds=round(measurement.seconds, 1))) + b"\n")
+        self.measurements.append(replace(measurement, seconds=round(measurement.seconds, 1)))
+        lines = (msgspec.json.encode(each).decode() + "\n" for each in self.measurements)
+        write_whole(self._path, "".join(lines), "the history")

@@ -14,7 +14,8 @@ from cuhlm.engines.fingerprints import file_fingerprint
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.prompting import encode_content, encode_prompt
 from cuhlm.errors import ConfigurationError
-from cuhlm.writable import write_whole
+from cuhlm.installing import how_to_install
+from cuhlm.writable import check_component, write_whole
 
 if TYPE_CHECKING:
     from cuhlm.distill.distillation import DistillationListener
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from cuhlm.distill.shipping import Shipped
 
 _EXTRA = ("torch", "gguf")
-_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 _ANSWER_ROOM = 64
 
 
@@ -47,10 +47,7 @@ class Recipe:
     training: Training
 
     def __post_init__(self) -> None:
-        if not self.name or not set(self.name) <= _NAME_CHARACTERS:
-            raise ConfigurationError(
-                f"the name {self.name!r} cannot name a file; expected letters, digits, '.', '_' and '-'; give another"
-            )
+        check_component(self.name, "the draft")
 
 
 def distill(recipe: Recipe, folder: Path, listener: "DistillationListener", *, threads: int | None = None) -> "Shipped":
@@ -114,7 +111,7 @@ def _check_extra() -> None:
     for package in _EXTRA:
         if find_spec(package) is None:
             raise ConfigurationError(
-                f'distilling needs {package}; expected it to be installed; run: pip install "cuhlm[train]"'
+                f"distilling needs {package}; expected it to be installed; run: {how_to_install('cuhlm[train]')}"
             )
 
 

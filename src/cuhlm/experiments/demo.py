@@ -19,7 +19,7 @@ from cuhlm.messages import Sampling
 from cuhlm.methods import METHODS, GateRule
 from cuhlm.profiles import Profile
 from cuhlm.records import TokenRecord
-from cuhlm.settings import Settings, settings_for
+from cuhlm.settings import RISK_AVERSE, RISK_PRONE, Settings, resolve_threshold, settings_for
 from cuhlm.theory.quality import agreement
 
 PROMPTS = (
@@ -44,6 +44,9 @@ class Conditions:
         threshold: u_th, or a rule of the profile.
         max_tokens: per answer.
         seed: of the keyed randomness.
+
+    Raises:
+        ConfigurationError: one of them is out of range.
     """
 
     channel: Channel
@@ -52,6 +55,15 @@ class Conditions:
     threshold: str
     max_tokens: int
     seed: int
+
+    def __post_init__(self) -> None:
+        if self.threshold not in (RISK_AVERSE, RISK_PRONE):
+            resolve_threshold(self.threshold, None)
+        self.request((0,))  # refuses what no request may have, before anything is loaded
+
+    def request(self, prompt: tuple[int, ...]) -> Request:
+        """For an answer to `prompt`."""
+        return Request(prompt, self.sampling, self.seed, Limits(self.max_tokens))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +214,7 @@ def _answers(
 
 
 def _request(device: Device, prompt: str, conditions: Conditions) -> Request:
-    return Request(device.prompt(prompt), conditions.sampling, conditions.seed, Limits(conditions.max_tokens))
+    return conditions.request(device.prompt(prompt))
 
 
 def _simulated_speed(

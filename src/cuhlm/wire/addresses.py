@@ -1,6 +1,7 @@
 """HOST:PORT, as both sides write it."""
 
 import ipaddress
+import reprlib
 
 from cuhlm.errors import ConfigurationError
 
@@ -18,11 +19,11 @@ def host_and_port(address: str, *, lowest_port: int = 1) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     bracketed = host[:1] + host[-1:] == "[]"
     host = host[1:-1] if bracketed else host
-    is_number = port.isascii() and port.isdecimal() and lowest_port <= int(port) < 2**16
-    if not host or bracketed != (":" in host) or not is_number:
+    is_port = port.isascii() and port.isdecimal() and len(port) <= 5 and lowest_port <= int(port) < 2**16
+    if not host or bracketed != (":" in host) or not is_port:
         raise ConfigurationError(
-            f"the address {address!r} is unusable; expected HOST:PORT, like 127.0.0.1:50051 or [::1]:50051, "
-            f"with a port from {lowest_port} to 65535"
+            f"the address {reprlib.repr(address)} is unusable; expected HOST:PORT, like 127.0.0.1:50051 or "
+            f"[::1]:50051, with a port from {lowest_port} to 65535"
         )
     return host, int(port)
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from cuhlm.errors import ConfigurationError
-from cuhlm.experiments.grid.jobs import cells, prompts_of
+from cuhlm.experiments.grid.jobs import Pair, answer_jobs, cells, prompts_of
 from cuhlm.experiments.grid.spec_file import read_spec
+from cuhlm.writable import write_whole
 
 ROOT = Path(__file__).parents[3] / "experiments"
 SPEC = """
@@ -109,6 +110,24 @@ def test_a_mistake_is_named(old: str, new: str, message: str, tmp_path: Path) ->
     with pytest.raises(ConfigurationError) as caught:
         read_spec(written(tmp_path, SPEC.replace(old, new)))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a/../../../../pwn", "..", "a b", ""])
+def test_a_prompt_set_whose_name_leads_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigurationError, match=rf"the name '{name}' of a prompt set of .*spec.toml cannot name a file"
+    ):
+        read_spec(written(tmp_path, f'{SPEC}\n[prompts."{name}"]\nfile = "few.jsonl"\n'))
+
+
+def test_a_prompts_own_name_leads_nowhere_else_and_may_be_long(tmp_path: Path) -> None:
+    lines = (f'{{"id": "{name}", "prompt": "Hi"}}\n' for name in ("../../pwn", "語" * 500))
+    (tmp_path / "few.jsonl").write_text("".join(lines), encoding="utf-8")
+    spec = read_spec(written(tmp_path, SPEC))
+    cell = cells(spec)[0]
+    for job in answer_jobs(spec, Pair("d", "t", 64, ("a", "b")), tmp_path / "out", cell, None):
+        assert job.path.parent == tmp_path / "out" / "traces" / cell.label
+        write_whole(job.path.parent.parent.parent.with_name(job.path.name), "", shared=True)
 
 
 def test_a_missing_spec_is_named(tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def _seeded(prompts: list[Prompt], seed: int) -> Iterator[tuple[int, Prompt]]:
 
 
 def _placed(folder: Path, pair: Pair, job: PlacedJob) -> PlacedJob:
-    name = "".join(letter if letter.isalnum() else "-" for letter in job.prompt.id)
+    name = "".join(letter if letter.isalnum() else "-" for letter in job.prompt.id[:40])  # the digest tells them apart
     return dataclasses.replace(job, path=folder / f"{name}-{_digest(pair, job)}.parquet")
 
 

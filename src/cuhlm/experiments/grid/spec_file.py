@@ -8,6 +8,7 @@ from cuhlm.errors import ConfigurationError
 from cuhlm.experiments.grid.spec import Spec, Walk
 from cuhlm.messages import Sampling
 from cuhlm.readable import converted, read_toml
+from cuhlm.writable import check_component
 
 
 def read_spec(path: Path) -> Spec:
@@ -49,6 +50,8 @@ def _check(spec: Spec, where: str) -> None:
     Raises:
         ConfigurationError: a name is unknown, or a headline point is not run.
     """
+    for name in spec.prompts:
+        check_component(name, f"a prompt set of {where}")  # folders are called after it
     walks = [walk.prompts for walk in (spec.walk, spec.long_walk) if walk]
     for name in (*(name for part in spec.grid for name in part.prompts), spec.calibration.prompts, *walks):
         if name not in spec.prompts:
