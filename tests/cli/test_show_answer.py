@@ -1,5 +1,7 @@
 """An answer on the terminal."""
 
+import re
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -10,16 +12,20 @@ from tests.relay import relay
 from tests.toy_pair import PROMPT, VOCAB, settings, toy_device
 from tests.toy_server import serving
 
+from cuhlm.cli import progress
 from cuhlm.cli.show_answer import stream_answer
 from cuhlm.device.device import Device, Request
 from cuhlm.device.ending import Limits
 from cuhlm.engines.base import Advance
 from cuhlm.errors import ContextOverflow, LinkError
+from cuhlm.link import in_process
 from cuhlm.link.grpc import GrpcLink
+from cuhlm.link.in_process import InProcessLink
 from cuhlm.messages import Array, Sampling
 from cuhlm.records import read_trace
 from cuhlm.testing import ToyEngine
 from cuhlm.testing.toy_engine import ToyTokenizer
+from cuhlm.verifier.host import Verifier
 
 
 class SpeaksMarkup(ToyEngine):
@@ -111,3 +117,25 @@ def test_a_lost_link_leaves_every_decided_token_on_the_screen_and_in_the_trace(
     tokens = [record.token for record in read_trace(trace)]
     assert len(tokens) in (7, 8, 9)
     assert capsys.readouterr().out == b"".join(vocabulary[token] for token in tokens).decode() + "\n"
+
+
+class Slow(ToyEngine):
+    def advance(self, batch: Sequence[Advance]) -> list[Array]:
+        time.sleep(0.02)
+        return super().advance(batch)
+
+
+def test_a_prompt_that_takes_long_is_told_of_with_the_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_process, "HEARD_SECONDS", 0.05)
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.1)
+    request = Request((1,) * 640, limits=Limits(2))
+    with Verifier(Slow(vocab_size=VOCAB, context_length=1000)) as verifier:
+        device = Device(ToyEngine(vocab_size=VOCAB, context_length=1000), InProcessLink(verifier))
+        stream_answer(device, settings("remote"), request, notes=[], trace=None, fates=False)
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+    assert len(lines) >= 2
+    assert all(re.fullmatch(r"reading the prompt: \d+ of 640, \d+ s left", line) for line in lines)
+    assert len(said.out.splitlines()) == 1

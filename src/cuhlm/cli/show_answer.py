@@ -3,15 +3,16 @@
 import math
 import time
 from collections.abc import Generator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from cuhlm.cli.progress import Pace, ShownProgress, shown_progress
 from cuhlm.cli.terminal import print_answer, visible
 from cuhlm.device.device import Device, Request
-from cuhlm.device.steps import Emit, Finish
+from cuhlm.device.steps import Drafted, Emit, Finish, Reading
 from cuhlm.errors import CuhlmError
 from cuhlm.measuring.summary import Summary, summarise
 from cuhlm.messages import Fate
@@ -62,9 +63,11 @@ def stream_answer(
     started = time.perf_counter()
     with (
         trace_file(trace) if trace else nullcontext(_not_kept) as keep,
-        closing(_shown(device.generate(settings, request), console)) as emits,
+        closing(_ShownReading(console, len(request.prompt))) as reading,
+        closing(_shown(device.generate(settings, request, reading), console)) as emits,
     ):
         for emit in emits:
+            reading.close()
             print_answer(console, emit.text, FATE_STYLES[emit.record.fate] if fates else "")
             keep(emit.record)
             records.append(emit.record)
@@ -97,6 +100,26 @@ def _shown(generation: Generator[Emit, None, Finish], console: Console) -> Gener
     finally:
         if printed or rest:
             print_answer(console, rest + "\n", "")
+
+
+class _ShownReading:
+    """A listener that shows how far a long prompt is read, until it is closed."""
+
+    def __init__(self, console: Console, prompt_tokens: int) -> None:
+        self._console = console
+        self._pace = Pace("reading the prompt", prompt_tokens)
+        self._shown: ShownProgress | None = None
+        self._open = ExitStack()
+
+    def __call__(self, news: Drafted | Reading) -> None:
+        if isinstance(news, Reading):
+            self._shown = self._shown or self._open.enter_context(shown_progress(self._console))
+            self._pace.done = news.tokens
+            self._shown.shows(self._pace)
+
+    def close(self) -> None:
+        """The first token is there."""
+        self._open.close()
 
 
 def _not_kept(_record: TokenRecord) -> None:
