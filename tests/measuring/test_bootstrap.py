@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from cuhlm.measuring.bootstrap import (
     Ratio,
     estimate,
     resample_counts,
     risk_coverage_area,
+    tail_probability,
     weighted_correlation,
     weighted_estimate,
 )
@@ -91,3 +93,10 @@ def test_rows_of_one_unit_are_resampled_together() -> None:
     alone = weighted_estimate(lambda w: float(w @ values / w.sum()), np.arange(50), resample_counts(50))
     assert found.value == alone.value == 2
     assert found.high - found.low > 2 * (alone.high - alone.low)
+
+
+@pytest.mark.parametrize("units", [8, 10, 40, 1000])
+def test_a_percentile_interval_of_few_units_leaves_out_less(units: int) -> None:
+    student = stats.t.ppf(0.975, units - 1) * np.sqrt(units / (units - 1))
+    assert tail_probability(units) == pytest.approx(stats.norm.sf(student), rel=0.03)
+    assert tail_probability(units) < 0.025

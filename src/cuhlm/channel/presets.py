@@ -83,7 +83,8 @@ def find_channel(text: str) -> Channel:
         text: ``NAME`` of a preset, or ``trace:FILE.csv``, up to its last ``.csv``; then, each after a colon, what
             differs from it:
             ``rtt_ms=…`` and ``down_mbps=…`` (any channel), ``mbps=…`` (a fixed rate), ``bandwidth_hz=…``,
-            ``snr_db=…``, ``rayleigh=0`` or ``1`` and ``seed=…`` (Shannon). Example: ``paper:snr_db=0:rtt_ms=40``.
+            ``snr_db=…``, ``rayleigh=0`` or ``1``, ``outage=…`` and ``seed=…`` (Shannon). Example:
+            ``paper:snr_db=0:rtt_ms=40``.
 
     Raises:
         ConfigurationError: the name or a setting is unknown or unusable.
@@ -131,6 +132,7 @@ def _changes(channel: Channel) -> dict[str, Callable[[float], Channel]]:
         changes["bandwidth_hz"] = lambda value: replace(channel, rate=replace(rate, bandwidth_hz=value))
         changes["snr_db"] = lambda value: replace(channel, rate=replace(rate, snr_db=value))
         changes["rayleigh"] = lambda value: replace(channel, rate=replace(rate, rayleigh=_yes_or_no(value)))
+        changes["outage"] = lambda value: replace(channel, rate=replace(rate, outage=value))
         changes["seed"] = lambda value: replace(channel, rate=replace(rate, seed=_whole(value)))
     return changes
 

@@ -72,21 +72,26 @@ class ShannonRate:
     With Rayleigh fading |h|² ~ Exp(1), drawn anew for each transmission and keyed by (seed, index): billing a trace
     again gives the same bill, and methods that are compared meet the same fades. No draw is 0, so the deepest fade
     ends. But it takes long: over all fades the mean time of a transmission is infinite (near 0 the density of |h|² is
-    1 and the time grows as 1/|h|²), so that a mean over few transmissions is ruled by their worst one.
+    1 and the time grows as 1/|h|²), so that a mean over few transmissions is ruled by their worst one. With an outage
+    probability every transmission finds the rate that a fade is above but for this probability, and a bill has no luck.
 
     Attributes:
         bandwidth_hz: W, 1 to 10^12.
         snr_db: mean signal-to-noise ratio, −100 to 100 decibels.
         rayleigh: whether the channel fades; else |h|² = 1.
         seed: of the fading, 0 ≤ seed < 2^64.
+        outage: probability of a deeper fade than the one that is billed, 0 to below 1; 0 draws fades.
     """
 
     bandwidth_hz: float
     snr_db: float
     rayleigh: bool = False
     seed: int = 0
+    outage: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.outage < 1:
+            raise ConfigurationError(f"the outage probability is {self.outage}; expected 0 to below 1")
         if not 1 <= self.bandwidth_hz <= 1e12:
             raise ConfigurationError(f"the bandwidth is {self.bandwidth_hz:g} Hz; expected 1 to 1e+12")
         if not -100 <= self.snr_db <= 100:
@@ -98,6 +103,8 @@ class ShannonRate:
     def summary(self) -> str:
         """See `RateModel`."""
         fading = "Rayleigh fading" if self.rayleigh else "no fading"
+        if self.rayleigh and self.outage:
+            fading += f", {100 * self.outage:g} % outage"
         return f"{self.bandwidth_hz / 1e6:g} MHz at {self.snr_db:g} dB, {fading}"
 
     def uplink_seconds(self, bits: float, start_seconds: float, index: int) -> float:  # noqa: ARG002
@@ -106,7 +113,7 @@ class ShannonRate:
 
     def bits_per_second(self, index: int) -> float:
         """The rate that transmission `index` finds."""
-        gain = _fade(self.seed, index) if self.rayleigh else 1.0
+        gain = (-math.log1p(-self.outage) if self.outage else _fade(self.seed, index)) if self.rayleigh else 1.0
         return capacity(self.bandwidth_hz, self.snr_db, gain)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cuhlm.experiments.grid.spec import Spec
 
 EXTRA = ("polars", "matplotlib")
-METHOD = "cu-hlm"
+SHOWN = ("remote", "route", "cu-hlm")
 """Whose operating points the printed table shows; the report has all."""
 NARROW_CLAIM = 14
 
@@ -97,7 +97,7 @@ def _changed(spec: "Spec", changes: Changes) -> "Spec":
 def _table(found: dict[str, Any], width: int) -> Table:
     """Claims down, operating points across: in a narrow terminal with intervals below, and as many as fit."""
     rows = found["rows"]
-    points = list(dict.fromkeys((row["method"], row["threshold_rule"]) for row in rows if row["method"] == METHOD))
+    points = list(dict.fromkeys((row["method"], row["threshold_rule"]) for row in rows if row["method"] in SHOWN))
 
     def table(shown: Sequence[Point]) -> Table:
         return _table_of(found, shown, between=" ", claim_width=None)
@@ -127,7 +127,8 @@ def _table_of(found: dict[str, Any], points: Sequence[Point], *, between: str, c
         by_point = {(row["method"], row["threshold_rule"]): row for row in same}
         where = "" if snr_db is None else f", {snr_db:g} dB" + (f", {round_trip_ms:g} ms" if round_trip_ms else "")
         cells = [_cell(by_point.get(point), between) for point in points]
-        table.add_row(claim.replace("_", " ") + where, f"{same[0]['paper']:g}", *cells)
+        paper = same[0]["paper"]
+        table.add_row(claim.replace("_", " ") + where, "" if math.isnan(paper) else f"{paper:g}", *cells)
     return table
 
 

@@ -1,5 +1,6 @@
 """Intervals by resampling whole answers (Efron): tokens of one answer are not independent, prompts are."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -70,8 +71,21 @@ def _with_interval(value: float, values: Floats, units: int) -> Estimate:
     values = values[np.isfinite(values)]
     if not values.size or units < 2:
         return Estimate(value, float("nan"), float("nan"))
-    low, high = np.quantile(values, (0.025, 0.975))
+    tail = tail_probability(units)
+    low, high = np.quantile(values, (tail, 1 - tail))
     return Estimate(value, float(low), float(high))
+
+
+def tail_probability(units: int) -> float:
+    """What a 95 % percentile interval leaves out at each end, where it is of `units` units: 0.025 of very many.
+
+    Resamples vary less than samples, by √((n − 1)/n), and their quantiles are those of a normal law where Student's
+    belongs: the percentiles are moved outwards by as much (Hesterberg 2015, "expanded percentile").
+    """
+    z, freedom = 1.959964, units - 1
+    # Student's quantile, by its Cornish–Fisher expansion: within 1 % from 8 units on.
+    student = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    return 0.5 * math.erfc(student * math.sqrt(units / freedom) / math.sqrt(2))
 
 
 def _values(ratio: Ratio, counts: Counts, over: Ratio | None) -> Floats:

@@ -25,6 +25,7 @@ class Mean(NamedTuple):
 
 MEANS = {
     "transmitted_share": Mean(lambda record: record.transmitted),
+    "target_share": Mean(lambda record: record.fate not in (Fate.SKIPPED, Fate.LOCAL)),
     "mean_k": Mean(lambda record: record.k, lambda record: record.k > 0),
     "uplink_bytes_per_token": Mean(lambda record: record.payload_bits / 8),
     "wire_bytes_per_token": Mean(lambda record: _counted(record.wire_bytes_up)),
@@ -57,6 +58,7 @@ class Summary:
     Attributes:
         tokens: how many.
         transmitted_share: tokens for which the device sent something.
+        target_share: tokens that the target judged or made.
         mean_k: entries sent, over the tokens for which a distribution was sent.
         vocabulary_compression: 1 − mean_k / |V|.
         uplink_bytes_per_token: the paper's payload, over all tokens.
@@ -69,6 +71,7 @@ class Summary:
 
     tokens: int
     transmitted_share: float
+    target_share: float
     mean_k: float
     vocabulary_compression: float
     uplink_bytes_per_token: float

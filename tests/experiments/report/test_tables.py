@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from cuhlm.experiments.report.ablations_of_positions import threshold_at
+from cuhlm.experiments.report.drawing import PART_COLOURS, STYLES
 from cuhlm.experiments.report.headline import HeadlineRow
 from cuhlm.experiments.report.page import headline_table, interval, number, shown
 from cuhlm.measuring.bootstrap import Estimate
+from cuhlm.methods import METHODS
 
 NAN = float("nan")
 
@@ -50,10 +52,22 @@ def test_the_papers_figures_stand_above_ours_and_only_where_the_paper_has_them()
     point = ("cu-hlm", "risk-averse", 0.08, 0.1)
     rows = [
         HeadlineRow("throughput_over_hlm", *point, -10.0, 0.0, Estimate(300.0, 200.0, 400.0)),
+        HeadlineRow("throughput_over_hlm", *point, 10.0, 0.0, Estimate(30.0, 20.0, 40.0)),
         HeadlineRow("throughput_over_hlm", *point, -10.0, 50.0, Estimate(100.0, 90.0, 110.0)),
         HeadlineRow("skipped", *point, None, 0.0, Estimate(0.7, 0.6, 0.8)),
     ]
     table = headline_table(rows)
-    assert table.rows[0] == ["the paper", "", "", "206.0×", "", "74.8%"]
+    assert table.rows[0] == ["the paper", "", "", "up to 206.0×", "", "", "74.8%"]
     assert table.rows[1][:3] == ["cu-hlm", "risk-averse: 0.080", "0.1"]
-    assert table.rows[1][3:] == ["300.0× [200.0× … 400.0×]", "100.0× [90.0× … 110.0×]", "70.0% [60.0% … 80.0%]"]
+    assert table.rows[1][3:] == [
+        "300.0× [200.0× … 400.0×]",
+        "30.0× [20.0× … 40.0×]",
+        "100.0× [90.0× … 110.0×]",
+        "70.0% [60.0% … 80.0%]",
+    ]
+
+
+def test_every_method_has_a_colour_and_a_marker_of_its_own() -> None:
+    assert set(STYLES) == set(METHODS)
+    assert len(set(STYLES.values())) == len(METHODS)
+    assert not {colour for colour, _ in STYLES.values()} & set(PART_COLOURS)

@@ -171,21 +171,24 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """One channel at several signal-to-noise ratios, as the paper counts time and as a user feels it.
+    """One fading channel at several signal-to-noise ratios, as the paper counts time and as a user feels it.
 
     Attributes:
         channel: the name of a channel that has an SNR.
         snr_db: decibels.
         rtt_ms: round trip of the user's count; the paper's has none.
+        outage: probability of a deeper fade than the one billed. Over all fades the mean time is infinite.
     """
 
     channel: str = "paper"
     snr_db: tuple[Finite, ...] = ()
     rtt_ms: NotNegative = 50.0
+    outage: Share = 0.1
 
     def name(self, snr_db: float, *, felt: bool) -> str:
         """The channel at `snr_db`; with the round trip where `felt`."""
-        return f"{self.channel}:snr_db={snr_db:g}" + (f":rtt_ms={self.rtt_ms:g}" if felt else "")
+        fading = f":outage={self.outage:g}"
+        return f"{self.channel}:snr_db={snr_db:g}{fading}" + (f":rtt_ms={self.rtt_ms:g}" if felt else "")
 
     @property
     def names(self) -> list[str]:

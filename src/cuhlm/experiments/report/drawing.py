@@ -15,6 +15,13 @@ from cuhlm.writable import written_whole
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F", "#882255")
 """Okabe and Ito's palette, dark ones first."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h")
+STYLES = dict(zip(
+    ("cu-hlm", "remote", "route", "lossless", "hlm", "u-hlm", "local", "rand-hlm", "cu-hlm-offline"),
+    zip(COLOURS, MARKERS, strict=True), strict=True,
+))  # fmt: skip
+"""Colour and marker of each method, the same in every figure; colour is never the only difference."""
+PART_COLOURS = ("#332288", "#88CCEE", "#DDCC77", "#AA4499", "#BBBBBB")
+"""Of what is no method: other ones."""
 GREY = "#595959"
 CAPTION_WIDTH = 150
 LEGEND_COLUMNS = 4

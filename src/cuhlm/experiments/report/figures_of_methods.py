@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from cuhlm.channel.compute import MEASURED
 from cuhlm.experiments.grid.replay import PARTS
 from cuhlm.experiments.grid.spec import Spec
-from cuhlm.experiments.report.drawing import GREY, Drawing, canvas, colour, legend_below, marker
+from cuhlm.experiments.report.drawing import GREY, PART_COLOURS, STYLES, Drawing, canvas, legend_below
+from cuhlm.experiments.report.headline import FREE
 from cuhlm.experiments.report.positions import Positions
 from cuhlm.experiments.report.results import Point, Results
 from cuhlm.measuring.bootstrap import Estimate, estimate
@@ -65,9 +66,9 @@ def throughput(spec: Spec, points: Sequence[Point]) -> Drawing:
     sweep, compute = spec.billing.sweep, spec.headline.compute if spec.headline else spec.billing.compute[0]
     snr = sweep.snr_db
     for axes, felt in zip(panels, (False, True), strict=True):
-        for index, point in enumerate(points):
+        for point in sorted(points, key=lambda point: point.choice.method.name == "remote"):  # above lossless's line
             found = [estimate(point.speed(sweep.name(db, felt=felt), compute), point.counts) for db in snr]
-            _banded(axes, snr, found, _label(point), index)
+            _banded(axes, snr, found, point)
         axes.set(yscale="log", xlabel="mean SNR, dB", xticks=snr)
         axes.set_title(f"with a round trip of {sweep.rtt_ms:g} ms" if felt else "as the paper counts", fontsize=10)
     panels[0].set_ylabel("tokens per second, simulated")
@@ -76,10 +77,10 @@ def throughput(spec: Spec, points: Sequence[Point]) -> Drawing:
     return Drawing(
         "throughput",
         "Throughput against signal-to-noise ratio",
-        f"{_on(points[0])}, billed for a 1 MHz Rayleigh channel; computing by the table {compute}. Left: draft + "
-        "uplink + target, as in the paper. Right: with the round trip that a user waits for; `remote` streams its "
-        "tokens and waits once. Bands: 95 % bootstrap over prompts; every answer has its own fades, the same for all "
-        "methods. The mean time of a faded transmission is infinite in theory: at low SNR the worst fades rule.",
+        f"{_on(points[0])}, billed for a 1 MHz Rayleigh channel at the rate that fails with a probability of "
+        f"{100 * sweep.outage:g} % (over all fades the mean time of a transmission is infinite); computing by the "
+        f"table {compute}. Left: draft + uplink + target, as in the paper. Right: with the round trip that a user "
+        f"waits for. {FREE} Bands: 95 % bootstrap over prompts.",
         figure,
     )
 
@@ -89,18 +90,20 @@ def overhead(spec: Spec, points: Sequence[Point]) -> Drawing:
     figure, (axes,) = canvas()
     sweep, compute = spec.billing.sweep, spec.headline.compute if spec.headline else spec.billing.compute[0]
     named = [point for point in points if point.choice.method.name in ("hlm", "u-hlm", "cu-hlm-offline", "cu-hlm")]
-    for index, point in enumerate(named):
+    for point in named:
         shares = []
         for snr_db in sweep.snr_db:
             parts = point.seconds_per_token(sweep.name(snr_db, felt=False), compute)
             shares.append(parts["uplink"] / sum(parts.values()))
-        axes.plot(sweep.snr_db, shares, color=colour(index), marker=marker(index), label=_label(point))
+        colour, marker = STYLES[point.choice.method.name]
+        axes.plot(sweep.snr_db, shares, color=colour, marker=marker, label=_label(point))
     axes.set(xlabel="mean SNR, dB", ylabel="share of the time spent on the uplink", ylim=(0, 1.03), xticks=sweep.snr_db)
     legend_below(figure, axes)
     return Drawing(
         "overhead",
         "How much of its time a method spends sending",
-        f"{_on(points[0])}, billed without round trip; computing by the table {compute}. Shares of summed times.",
+        f"{_on(points[0])}, billed without round trip, at the rate that fails with a probability of "
+        f"{100 * sweep.outage:g} %; computing by the table {compute}. Shares of summed times.",
         figure,
     )
 
@@ -112,7 +115,8 @@ def bytes_per_token(points: Sequence[Point]) -> Drawing:
     rows = np.arange(len(points))
     values = [each.value for each in found]
     errors = [[each.value - each.low for each in found], [each.high - each.value for each in found]]
-    axes.barh(rows, values, xerr=np.maximum(0, errors), color=colour(0), capsize=3, ecolor=GREY)
+    colours = [STYLES[point.choice.method.name][0] for point in points]
+    axes.barh(rows, values, xerr=np.maximum(0, errors), color=colours, capsize=3, ecolor=GREY)
     axes.set_xscale("symlog", linthresh=1)
     for row, value in zip(rows, values, strict=True):
         axes.annotate(
@@ -121,8 +125,8 @@ def bytes_per_token(points: Sequence[Point]) -> Drawing:
             xytext=(6, 0),
             textcoords="offset points",
             va="center",
-            color="white" if value else "black",
             fontweight="bold",
+            bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5},
         )
     axes.set_yticks(rows, [_label(point) for point in points])
     axes.invert_yaxis()
@@ -149,7 +153,7 @@ def latency(spec: Spec, points: Sequence[Point]) -> Drawing:
         each = [point.seconds_per_token(channel, compute) for point in points]
         for index, part in enumerate(part for part in PARTS if part in PART_NAMES):
             milliseconds = np.array([1000 * seconds[part] for seconds in each])
-            axes.barh(rows, milliseconds, left=begin, color=colour(index), label=PART_NAMES[part], height=0.7)
+            axes.barh(rows, milliseconds, left=begin, color=PART_COLOURS[index], label=PART_NAMES[part], height=0.7)
             begin += milliseconds
         axes.set_yticks(rows, [_label(point) for point in points] if axes is panels[0] else [""] * len(points))
         axes.invert_yaxis()
@@ -200,10 +204,11 @@ def quality(results: Results, prompts: str, temperature: float, walk: Positions 
     return [
         Drawing(
             f"quality{suffix}",
-            "Quality against the share of tokens transmitted",
+            "Quality against the share of tokens that the target judged or made",
             f"{points[0].n_answers} answers per point on the set {prompts!r} at T = {temperature:g}; bars: 95 % "
             "bootstrap over prompts. Each point of a line is a threshold; rings mark the calibrated rules (risk-averse "
-            "sends more, risk-prone less). A dotted line is the whole frontier on the target's own texts."
+            "asks more, risk-prone less). Above T = 0 similarity is between two independent samples, so that `hlm`, "
+            "whose law is the target's, is far from 1. A dotted line is the whole frontier on the target's own texts."
             + (" route's tokens are cu-hlm's: its line covers the other." if temperature == 0 else ""),
             figure,
         )
@@ -211,16 +216,16 @@ def quality(results: Results, prompts: str, temperature: float, walk: Positions 
 
 
 def _by_share(points: Sequence[Point]) -> list[Point]:
-    return sorted(points, key=lambda point: point.estimate("transmitted_share").value)
+    return sorted(points, key=lambda point: point.estimate("target_share").value)
 
 
 def _draw_quality(
     axes: Axes, name: str, lines: dict[str, list[Point]], points: Sequence[Point], walk: Positions | None
 ) -> None:
-    for index, (method, line) in enumerate(lines.items()):
-        shares = [point.estimate("transmitted_share").value for point in line]
+    for method, line in lines.items():
+        shares = [point.estimate("target_share").value for point in line]
         found = [point.estimate(name) for point in line]
-        _with_bars(axes, shares, found, method, index)
+        _with_bars(axes, shares, found, method, method)
         rules = [position for position, point in enumerate(line) if isinstance(point.choice.threshold, str)]
         axes.plot(
             [shares[position] for position in rules],
@@ -232,10 +237,9 @@ def _draw_quality(
             markeredgecolor=GREY,
         )
     alone = [point for point in points if point.choice.method.name in ALONE and name in point.ratios]
-    for index, point in enumerate(alone, start=len(FRONTIER)):
-        is_remote = point.choice.method.name == "remote"  # all of its tokens come down
-        share = 1.0 if is_remote else point.estimate("transmitted_share").value
-        _with_bars(axes, [share], [point.estimate(name)], _label(point), index)
+    for point in alone:
+        share = point.estimate("target_share").value
+        _with_bars(axes, [share], [point.estimate(name)], _label(point), point.choice.method.name)
     if name == "tv" and walk is not None:
         axes.plot(
             1 - walk.lists("skip_chance").mean(axis=0),
@@ -244,30 +248,32 @@ def _draw_quality(
             linestyle=":",
             label="frontier on the target's texts",
         )
-    axes.set(xlabel="share of tokens transmitted", ylabel=QUALITIES[name], xlim=(-0.04, 1.04))
+    axes.set(xlabel="share of tokens that the target judged or made", ylabel=QUALITIES[name], xlim=(-0.04, 1.04))
     if name in SHARES:
         axes.set_ylim(-0.03, 1.03)
     elif name != "nll":
         axes.set_ylim(bottom=0)
 
 
-def _with_bars(axes: Axes, x: Sequence[float], found: Sequence[Estimate], label: str, index: int) -> None:
+def _with_bars(axes: Axes, x: Sequence[float], found: Sequence[Estimate], label: str, method: str) -> None:
+    colour, marker = STYLES[method]
     values = np.array([each.value for each in found])
     errors = [values - [each.low for each in found], np.array([each.high for each in found]) - values]
     axes.errorbar(
         x,
         values,
         yerr=np.maximum(0, np.nan_to_num(errors)),
-        color=colour(index),
-        marker=marker(index),
+        color=colour,
+        marker=marker,
         capsize=2,
         linewidth=1.2,
         label=label,
     )
 
 
-def _banded(axes: Axes, x: Sequence[float], found: Sequence[Estimate], label: str, index: int) -> None:
-    axes.plot(x, [each.value for each in found], color=colour(index), marker=marker(index), label=label, markersize=5)
-    axes.fill_between(
-        x, [each.low for each in found], [each.high for each in found], color=colour(index), alpha=0.15, linewidth=0
-    )
+def _banded(axes: Axes, x: Sequence[float], found: Sequence[Estimate], point: Point) -> None:
+    colour, marker = STYLES[point.choice.method.name]
+    line = "--" if point.choice.method.name == "remote" else "-"
+    values = [each.value for each in found]
+    axes.plot(x, values, color=colour, marker=marker, linestyle=line, label=_label(point), markersize=5)
+    axes.fill_between(x, [each.low for each in found], [each.high for each in found], color=colour, alpha=0.15, lw=0)

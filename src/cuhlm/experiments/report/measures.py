@@ -32,6 +32,7 @@ MEASURES = {
     for measure in (
         Measure("tokens_per_answer", "tokens of an answer"),
         Measure("transmitted_share", "tokens for which the device sent something, of all"),
+        Measure("target_share", "tokens that the target judged or made, of all"),
         Measure("mean_k", "entries sent, of tokens for which a distribution was sent"),
         Measure("uplink_bytes_per_token", "the paper's payload, over all tokens"),
         Measure("target_passes_per_token", "forward passes of the target"),

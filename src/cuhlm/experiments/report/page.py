@@ -12,13 +12,15 @@ from cuhlm.experiments.grid.run import Grid
 from cuhlm.experiments.grid.spec import Spec
 from cuhlm.experiments.report.ablation import Ablation, TableRow
 from cuhlm.experiments.report.drawing import Drawing
-from cuhlm.experiments.report.headline import CLAIMS, HeadlineRow
+from cuhlm.experiments.report.headline import CLAIMS, HeadlineRow, lowest_snr_db
 from cuhlm.experiments.report.measures import MEASURES
 from cuhlm.experiments.report.results import Point, Results
 from cuhlm.measuring.bootstrap import Estimate
+from cuhlm.methods import METHODS, TruncationRule
 
 SHOWN = (
     "transmitted_share",
+    "target_share",
     "mean_k",
     "uplink_bytes_per_token",
     "acceptance",
@@ -128,21 +130,27 @@ def interval(found: Estimate, form: str | None = None) -> str:
 
 def headline_table(rows: Sequence[HeadlineRow]) -> Shown:
     """Operating points down, claims across; the paper's own figures first."""
-    columns = list(dict.fromkeys((row.claim, row.snr_db, row.round_trip_ms) for row in rows))
+    in_order = sorted(rows, key=lambda row: list(CLAIMS).index(row.claim))
+    columns = list(dict.fromkeys((row.claim, row.snr_db, row.round_trip_ms) for row in in_order))
     points = list(dict.fromkeys((row.method, row.rule, row.u_th, row.vartheta) for row in rows))
     by_place = {((row.method, row.rule), (row.claim, row.snr_db, row.round_trip_ms)): row for row in rows}
-    paper = ["the paper", "", ""]  # it counts no round trip
-    paper += ["" if round_trip else CLAIMS[claim].form.format(CLAIMS[claim].paper) for claim, _, round_trip in columns]
+    paper = ["the paper", "", ""] + [_of_the_paper(rows, *column) for column in columns]
     lines = [paper]
     for method, rule, u_th, vartheta in points:
         found = [by_place.get(((method, rule), column)) for column in columns]
-        named = rule if _is_number(rule) else f"{rule}: {u_th:.3f}"
+        named = f"{rule}: {u_th:.3f}" if rule and not _is_number(rule) else rule
         lines.append(
-            [method, named, f"{vartheta:g}"]
+            [method, named, f"{vartheta:g}" if METHODS[method].truncation is TruncationRule.ONLINE else ""]
             + ["" if row is None else interval(row.found, CLAIMS[row.claim].form) for row in found]
         )
     headings = ["method", "u_th", "ϑ"] + [_heading(*column) for column in columns]
     return Shown("", "", headings, lines if rows else [])
+
+
+def _of_the_paper(rows: Sequence[HeadlineRow], claim: str, snr_db: float | None, round_trip_ms: float) -> str:
+    value = CLAIMS[claim].paper_at(snr_db, round_trip_ms, lowest_snr_db(rows, claim))
+    up_to = "up to " if snr_db is not None else ""
+    return "" if math.isnan(value) else up_to + CLAIMS[claim].form.format(value)
 
 
 def _is_number(text: str) -> bool:
