@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"(?:(?<!\w)-)?\d[\d,]*(?:\.\d+)?")  # the hyphen of "pages 12-15" is no minus
 _BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
 
 
