@@ -174,12 +174,19 @@ class Distillation:
                 self._listener.trained(trainer.step, self._training.steps, loss)
                 if trainer.step % _SAVE_EVERY == 0 and step + 1 < self._training.steps_per_round:
                     trainer.save(checkpoint)
+                    self.history.keep_seconds(self._seconds)
         finally:
             trainer.save(checkpoint)
+            self.history.keep_seconds(self._seconds)
 
     def _is_measured(self, steps: int) -> bool:
         measurements = self.history.measurements
         return bool(measurements) and measurements[-1].tokens == steps * self._training.tokens_per_step
+
+    @property
+    def _seconds(self) -> float:
+        """Spent so far, over all sittings."""
+        return self._seconds_before + time.monotonic() - self._started
 
     @property
     def _rows_per_pass(self) -> int:
@@ -195,8 +202,7 @@ class Distillation:
 
     def _measure(self, held_out: HeldOut, student: Student, steps: int) -> None:
         agreements = [held_out.measure(student.llama, temperature) for temperature in self._training.measured_at]
-        seconds = self._seconds_before + time.monotonic() - self._started
-        self.history.add(Measurement(steps * self._training.tokens_per_step, seconds, agreements))
+        self.history.add(Measurement(steps * self._training.tokens_per_step, self._seconds, agreements))
         self._listener.measured(self.history.measurements[-1])
 
     def _writing(self, work: str, write: Callable[[Callable[[int], None]], Text]) -> Text:

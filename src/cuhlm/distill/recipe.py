@@ -48,6 +48,12 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_component(self.name, "the draft")
+        different, held_out = len(set(self.prompts)), self.training.held_out
+        if different <= held_out:
+            raise ConfigurationError(
+                f"{different} different prompts, of which {held_out} are to be held out; expected more; "
+                "give more, or a smaller --held-out"
+            )
 
 
 def distill(recipe: Recipe, folder: Path, listener: "DistillationListener", *, threads: int | None = None) -> "Shipped":

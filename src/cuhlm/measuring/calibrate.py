@@ -37,6 +37,10 @@ Progress = Callable[[int, int], None]
 CURVE_POINTS = 101
 
 
+FEWEST_TOKENS = 10
+"""To calibrate on."""
+
+
 @dataclass(frozen=True, slots=True)
 class CalibrationPlan:
     """What to calibrate on.
@@ -127,9 +131,16 @@ def calibrate(
 
     Raises:
         IncompatibleModels: they do not share a vocabulary.
-        ConfigurationError: there are too few tokens to fit anything.
+        ConfigurationError: there are too few tokens to fit anything, or the two are one model.
         ContextOverflow: a prompt does not fit; told before anything is measured.
     """
+    if draft.card.fingerprint == target.card.fingerprint:
+        raise ConfigurationError(
+            f"draft and target are the same model, {draft.card.name!r}, which is never wrong; expected two; "
+            "name another --draft or --target"
+        )
+    if plan.max_tokens * len(prompts) < FEWEST_TOKENS:
+        raise _too_few(plan.max_tokens * len(prompts), "more prompts, or larger --max-tokens")
     vocab_size = shared_vocabulary(draft, target.card, target.tokenizer.vocabulary)
     tokens = Tokens(MeanBound(vocab_size))
     encoded = [_encode(draft, target, prompt, plan) for prompt in prompts]
@@ -138,9 +149,16 @@ def calibrate(
         _measure_answer(draft, target, prompt, plan, plan.seed + done, tokens)
         tokens.text += [done] * (len(tokens.u) - len(tokens.text))
     progress(len(prompts), len(prompts))
-    if len(tokens.u) < 10:
-        raise ConfigurationError(f"{len(tokens.u)} calibration tokens are too few to fit a line; give more prompts")
+    if len(tokens.u) < FEWEST_TOKENS:
+        raise _too_few(len(tokens.u), "more prompts: the target's answers are short")
     return _profile(draft, target, prompts, plan, tokens), tokens
+
+
+def _too_few(tokens: int, remedy: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{tokens} calibration tokens are too few to fit a line; expected {FEWEST_TOKENS} or more, and hundreds for a "
+        f"line that holds; give {remedy}"
+    )
 
 
 def _encode(draft: Engine, target: Engine, prompt: Prompt, plan: CalibrationPlan) -> tuple[int, ...]:

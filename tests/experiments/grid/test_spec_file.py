@@ -72,6 +72,13 @@ def test_a_list_stands_for_an_entry_of_each_value(tmp_path: Path) -> None:
         ("max_tokens = 8", "max_tokens = 8\ncolour = 1", "grid[0].colour is unknown; expected only methods"),
         ('"hlm"', '"magic"', "the method 'magic' is unknown"),
         ('{ method = "hlm" }', '{ method = "hlm", threshold = [0.1, 0.2] }', "hlm has no threshold"),
+        ('{ method = "hlm" }', '{ method = "hlm", threshold = 0.0 }', "hlm has no threshold, and 0.0 is given"),
+        ('{ method = "hlm" }', '{ method = "hlm" }, { method = "hlm" }', "grid[0].methods has 'hlm' twice"),
+        ("[1.0, 0.5]", "[1.0, 0.5, 1]", "grid[0].temperatures has 1.0 twice; expected each once"),
+        ("seeds = [0, 1]", "seeds = [1, 1]", "grid[0].seeds has 1 twice"),
+        ('prompts = ["few"]', 'prompts = ["few", "few"]', "grid[0].prompts has 'few' twice"),
+        ("[0, 10]", "[0, 10, 0]", "billing.sweep.snr_db has 0.0 twice"),
+        ("max_tokens = 8", "max_tokens = 4096", "grid[0].max_tokens is 4096, and a sequence holds"),
         (
             '"risk-averse", 0.5], b',
             '"reckless", 0.5], b',

@@ -1,5 +1,7 @@
 """Reads the TOML file of an experiment, and checks it before anything runs."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +60,8 @@ def _check(spec: Spec, where: str) -> None:
             raise ConfigurationError(
                 f"{where}: the prompt set {name!r} is unknown; expected one of {', '.join(spec.prompts)}"
             )
+    _check_room(spec, where)
+    _check_once(spec, where)
     spec.billing.all_channels()
     spec.billing.all_compute()
     for temperature in (*spec.temperatures, *spec.calibration_temperatures):
@@ -68,6 +72,33 @@ def _check(spec: Spec, where: str) -> None:
             "passes have no times of their own; expected another table, or shares_prefixes = false"
         )
     _check_headline(spec, where)
+
+
+def _check_room(spec: Spec, where: str) -> None:
+    parts = [(f"grid[{number}]", part.max_tokens) for number, part in enumerate(spec.grid)]
+    walks = [(name, walk.max_tokens) for name, walk in (("walk", spec.walk), ("long_walk", spec.long_walk)) if walk]
+    for name, tokens in (*parts, *walks, ("calibration", spec.calibration.max_tokens)):
+        if tokens >= spec.context:
+            raise ConfigurationError(
+                f"{where}: {name}.max_tokens is {tokens}, and a sequence holds {spec.context} tokens with the prompt; "
+                "expected fewer, or a larger context"
+            )
+
+
+def _check_once(spec: Spec, where: str) -> None:
+    """Refuse what is asked for twice: it would count twice in nothing, and was meant to be something else."""
+    axes: list[tuple[str, Sequence[object]]] = [
+        ("billing.channels", spec.billing.channels),
+        ("billing.compute", spec.billing.compute),
+        ("billing.sweep.snr_db", spec.billing.sweep.snr_db),
+    ]
+    for number, part in enumerate(spec.grid):
+        axes += [(f"grid[{number}].{name}", getattr(part, name)) for name in ("prompts", "temperatures", "seeds")]
+        axes.append((f"grid[{number}].methods", [choice.label for choice in part.choices]))
+    for name, values in axes:
+        twice = [value for value, times in Counter(values).items() if times > 1]
+        if twice:
+            raise ConfigurationError(f"{where}: {name} has {twice[0]!r} twice; expected each once; leave one out")
 
 
 def _check_headline(spec: Spec, where: str) -> None:
