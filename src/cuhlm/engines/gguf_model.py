@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import stat
 import weakref
 from functools import cached_property
 from pathlib import Path
@@ -123,6 +124,8 @@ class GgufModel:
 
 def _check_file(path: Path) -> None:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise ModelError(f"the model {path} is no file; expected a GGUF file; check the path")
         with path.open("rb") as file:
             magic = file.read(len(_MAGIC))
     except OSError as error:
