@@ -165,5 +165,5 @@ def test_a_file_that_ends_too_soon_is_refused(folder: Path, tiny_target: Path, t
 
 def test_equal_prompts_are_held_out_together(folder: Path) -> None:
     Path("twice.jsonl").write_text('{"prompt": "Name a fruit."}\n' * 3 + '{"prompt": "Name a tree."}\n')
-    with pytest.raises(ConfigurationError, match="2 prompts have at most"):
+    with pytest.raises(ConfigurationError, match="2 different prompts are given"):
         distil(COMMANDS[0], "--layers", "2", "--out", "mistaken", "--prompts", "twice.jsonl")

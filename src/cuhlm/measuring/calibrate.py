@@ -34,6 +34,7 @@ Progress = Callable[[int, int], None]
 """(prompts done, prompts in all)."""
 
 CURVE_POINTS = 101
+FEWEST_TOKENS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,7 @@ def calibrate(
         ContextOverflow: a prompt does not fit; told before anything is measured.
     """
     vocab_size = shared_vocabulary(draft, target.card, target.tokenizer.vocabulary)
+    check_enough(len(prompts) * plan.max_tokens)
     tokens = Tokens(MeanBound(vocab_size))
     encoded = [_encode(draft, target, prompt, plan) for prompt in prompts]
     for done, prompt in enumerate(encoded):
@@ -137,9 +139,21 @@ def calibrate(
         _measure_answer(draft, target, prompt, plan, plan.seed + done, tokens)
         tokens.text += [done] * (len(tokens.u) - len(tokens.text))
     progress(len(prompts), len(prompts))
-    if len(tokens.u) < 10:
-        raise ConfigurationError(f"{len(tokens.u)} calibration tokens are too few to fit a line; give more prompts")
+    check_enough(len(tokens.u))
     return _profile(draft, target, prompts, plan, tokens), tokens
+
+
+def check_enough(tokens: int) -> None:
+    """Refuse to calibrate on so many tokens.
+
+    Raises:
+        ConfigurationError: they are too few to fit a line through.
+    """
+    if tokens < FEWEST_TOKENS:
+        raise ConfigurationError(
+            f"{tokens} calibration tokens are too few to fit a line; expected {FEWEST_TOKENS} or more; give more "
+            "prompts, or more tokens per prompt"
+        )
 
 
 def _encode(draft: Engine, target: Engine, prompt: Prompt, plan: CalibrationPlan) -> tuple[int, ...]:

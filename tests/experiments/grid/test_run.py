@@ -31,6 +31,7 @@ from cuhlm.experiments.report.measures import measure_cell
 from cuhlm.measuring.bootstrap import estimate, resample_counts
 from cuhlm.measuring.summary import summarise
 from cuhlm.messages import Fate
+from cuhlm.methods import find_method
 
 PROMPTS = ('{"id": "a", "prompt": "Name three fruits."}', '{"id": "b/2", "prompt": "Why is the sky blue?"}')
 METHOD_NAMES = ("remote", "hlm", "u-hlm", "cu-hlm", "route")
@@ -49,7 +50,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Spec:
         calibration=Calibration("two", max_tokens=8, temperature=1.0),
         grid=(
             Part(
-                methods=tuple(Methods(name, 0.6) for name in METHOD_NAMES),
+                methods=tuple(Methods(name, 0.6 if find_method(name).is_gated else 0.0) for name in METHOD_NAMES),
                 prompts=("two",),
                 temperatures=(0.7, 0.0),
                 max_tokens=8,

@@ -115,7 +115,7 @@ class Methods:
         vartheta, k: "profile" takes the profile's.
 
     Raises:
-        ConfigurationError: the method is unknown, or several thresholds are given to one that has none.
+        ConfigurationError: the method is unknown, or a number is given that it does not use.
     """
 
     method: str
@@ -126,8 +126,15 @@ class Methods:
     b_prob: OneOrSome[Width] = 8
 
     def __post_init__(self) -> None:
-        if not find_method(self.method).is_gated and len(_each(self.threshold)) > 1:
-            raise ConfigurationError(f"{self.method} has no threshold, and {self.threshold} are given; expected none")
+        method = find_method(self.method)
+        for name, usual, is_used in (
+            ("threshold", 0.0, method.is_gated),
+            ("vartheta", OF_PROFILE, method.truncation is TruncationRule.ONLINE),
+            ("k", OF_PROFILE, method.truncation is TruncationRule.OFFLINE),
+        ):
+            given = getattr(self, name)
+            if given != usual and not is_used:
+                raise ConfigurationError(f"{self.method} has no {name}, and {given!r} is given; expected none")
 
     def choices(self) -> Iterator[MethodChoice]:
         """One for every combination of the numbers."""
