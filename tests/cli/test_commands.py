@@ -56,6 +56,7 @@ def the_one_line(out: str, err: str) -> str:
 
 
 PROMPTS = str(Path(__file__).parent / "prompts.jsonl")
+DISTILL = ("distill", "--layers", "4", "--prompts", PROMPTS, "--out", "d")
 CALIBRATE = ("calibrate", "--prompts", PROMPTS, "--out", "p.json")
 
 
@@ -115,6 +116,15 @@ def test_the_version_is_the_installed_one() -> None:
         ((*CALIBRATE, "--max-tokens", "0"), "max tokens is 0; expected 1 or more"),
         (("calibrate", "--prompts", PROMPTS, "--out", "no/where.json"), "the profile no/where.json cannot be written"),
         (("demo", "--svg", "no/where.svg"), "the picture no/where.svg cannot be written"),
+        (
+            (*CALIBRATE, "--limit", "1", "-n", "9"),
+            "9 calibration tokens are too few to fit a line; expected 10 or more",
+        ),
+        ((*CALIBRATE, "--draft", "smollm2-135m"), "draft and target are both SmolLM2-135M-Instruct.Q4_1.gguf"),
+        ((*CALIBRATE, "--target", "nowhere.gguf"), "the target nowhere.gguf is not there"),
+        ((*DISTILL, "--target", "nowhere.gguf"), "the target nowhere.gguf is not there"),
+        ((*DISTILL, "--start", "nowhere.gguf"), "the start nowhere.gguf is not there"),
+        ((*DISTILL, "--held-out", "4"), "2 different prompts are given, and 4 are to be held out"),
         (("demo", "--threshold", "2"), "the threshold '2' is unusable; expected risk-averse, risk-prone, or a number"),
         (("demo", "-n", "0"), "max tokens is 0; expected 1 or more"),
         (("demo", "--seed", "-1"), "the seed is -1; expected a whole number from 0 to 2^64"),

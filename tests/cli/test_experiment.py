@@ -125,7 +125,10 @@ def test_spec_and_environment_lie_beside_the_results(quick: Path) -> None:
         ((str(SPEC), "--prompts", "evaluation"), "expected NAME=FILE"),
         ((str(SPEC), "--prompts", "poems=p.jsonl"), "the spec has no prompt set 'poems'; expected one of evaluation"),
         ((str(SPEC), "--prompts", "evaluation=nowhere.jsonl"), "nowhere.jsonl cannot be read"),
+        ((str(SPEC), "--prompts", "long=nowhere.jsonl"), "nowhere.jsonl cannot be read"),
         ((str(SPEC), "--draft", "nowhere.gguf"), "the draft nowhere.gguf is not there"),
+        ((str(SPEC), "--draft", "smollm2-135m"), "draft and target are both SmolLM2"),
+        ((str(SPEC), "-n", "1024"), "grid[0].max_tokens is 1024, and the context holds 1024 tokens"),
     ],
 )
 def test_a_mistake_is_named_before_anything_runs(
@@ -137,6 +140,31 @@ def test_a_mistake_is_named_before_anything_runs(
 ) -> None:
     assert message in refused_here(capfd, monkeypatch, "experiment", *arguments, "--out", str(tmp_path / "out"))
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("folders", "files", "taken"),
+    [
+        (["out/report.html"], [], "report.html"),
+        (["out"], ["out/tables"], "tables"),
+        (["out"], ["out/figures"], "figures"),
+    ],
+)
+def test_a_place_that_is_taken_is_named_before_anything_runs(
+    folders: list[str],
+    files: list[str],
+    taken: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+    for file in files:
+        (tmp_path / file).touch()
+    told = refused_here(capfd, monkeypatch, "experiment", str(SPEC), "--out", str(tmp_path / "out"))
+    assert re.search(rf"out/{taken} cannot be written: (Is a directory|File exists)", told)
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_the_other_commands_of_the_docs_name_what_is_there() -> None:

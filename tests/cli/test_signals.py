@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Generator
@@ -43,14 +44,25 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 @pytest.mark.parametrize(("name", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_verifier_that_is_interrupted_while_it_loads_says_nothing(
-    started: Start, tmp_path: Path, name: signal.Signals, code: int
+    started: Start, tmp_path: Path, name: signal.Signals, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as hub:  # of a model that never comes
+        hub.settimeout(HANG_SECONDS)
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{hub.getsockname()[1]}")
+        process = started("verifier", "--model", "hf:owner/repo/slow.gguf", "--listen", "127.0.0.1:0")
+        asked, _ = hub.accept()
+        with asked:
+            process.send_signal(name)
+            assert ended(process) == (code, "")
+
+
+def test_a_pipe_is_no_model_and_is_not_waited_for(started: Start, tmp_path: Path) -> None:
     model = tmp_path / "slow.gguf"
-    os.mkfifo(model)  # a model file that never comes
-    process = started("verifier", "--model", str(model), "--listen", "127.0.0.1:0")
-    with model.open("wb"):  # opens once the verifier reads
-        process.send_signal(name)
-        assert ended(process) == (code, "")
+    os.mkfifo(model)
+    code, said = ended(started("verifier", "--model", str(model), "--listen", "127.0.0.1:0"))
+    assert code == 2
+    assert f"the model {model} is no file; expected a GGUF file" in said
 
 
 def test_a_verifier_that_is_ended_tells_its_devices_and_no_traceback(started: Start) -> None:

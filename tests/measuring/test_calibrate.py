@@ -210,8 +210,3 @@ def test_a_line_separator_inside_a_prompt_separates_no_lines(tmp_path: Path) -> 
 def test_a_limit_takes_prompts_from_the_whole_file(tmp_path: Path) -> None:
     (tmp_path / "prompts.jsonl").write_text("".join(f'{{"prompt": "{number}"}}\n' for number in range(10)))
     assert [prompt.text for prompt in read_prompts(tmp_path / "prompts.jsonl", 3)] == ["0", "3", "6"]
-
-
-def test_a_model_is_not_calibrated_with_itself() -> None:
-    with pytest.raises(ConfigurationError, match=r"draft and target are the same model, .*; expected two"):
-        calibrate(TARGET, TARGET, PROMPTS, CalibrationPlan("toy"))

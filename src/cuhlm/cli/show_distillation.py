@@ -11,7 +11,7 @@ from cuhlm.distill.history import Measurement
 from cuhlm.distill.plan import Training
 from cuhlm.distill.recipe import Recipe, distill
 from cuhlm.distill.shipping import Shipped
-from cuhlm.engines.locate import locate
+from cuhlm.engines.locate import model_file
 from cuhlm.measuring.prompts import read_prompts
 from cuhlm.records import json_values
 
@@ -30,8 +30,8 @@ def run_distillation(
     """Distil into `out`, and print how near the draft came."""
     console = Console(highlight=False, stderr=as_json)
     recipe = Recipe(
-        target=locate(target),
-        start=locate(start) if start else None,
+        target=model_file(target, "target"),
+        start=model_file(start, "start") if start else None,
         prompts=[prompt.text for prompt in read_prompts(prompts)],
         prompts_name=prompts.name,
         name=name,

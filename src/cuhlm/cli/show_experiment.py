@@ -62,10 +62,11 @@ def run(spec_file: Path, out: Path, changes: Changes, *, processes: int | None, 
             f"{how_to_install('cuhlm[experiments]')}"
         )
     from cuhlm.experiments.experiment import run_experiment
-    from cuhlm.experiments.grid.spec_file import read_spec
+    from cuhlm.experiments.grid.spec_file import check_spec, read_spec
 
     console = Console(highlight=False, stderr=as_json)
     spec = _changed(read_spec(spec_file), changes)
+    check_spec(spec, str(spec_file))
     with shown_progress(console) as shown:
         found = run_experiment(spec, spec_file, out, processes=processes or usable_cores(), listener=shown)
     if as_json:

@@ -1,4 +1,4 @@
-"""What a run has measured so far: one line a measurement, kept in its folder."""
+"""What a run has measured so far, one line a measurement, and how long it has taken; kept in its folder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -41,15 +41,14 @@ class History:
 
     @property
     def seconds(self) -> float:
-        """Spent so far, as far as it was kept."""
-        measured = self.measurements[-1].seconds if self.measurements else 0.0
-        if not self._seconds_path.exists():
-            return measured
-        kept = converted(read_json(self._seconds_path, "the time spent"), float, str(self._seconds_path))
-        return max(measured, kept)
+        """Spent so far, over all sittings that ended or measured something."""
+        kept = 0.0
+        if self._seconds_path.exists():
+            kept = converted(read_json(self._seconds_path, "the time spent"), float, str(self._seconds_path))
+        return max(kept, self.measurements[-1].seconds if self.measurements else 0.0)
 
     def keep_seconds(self, seconds: float) -> None:
-        """Keep what was spent: a sitting may end before it has measured anything."""
+        """Keep the time spent so far, for a sitting that ends before it measures."""
         write_whole(self._seconds_path, f"{seconds:.1f}\n", "the time spent")
 
     def add(self, measurement: Measurement) -> None:

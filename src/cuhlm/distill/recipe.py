@@ -51,8 +51,8 @@ class Recipe:
         different, held_out = len(set(self.prompts)), self.training.held_out
         if different <= held_out:
             raise ConfigurationError(
-                f"{different} different prompts, of which {held_out} are to be held out; expected more; "
-                "give more, or a smaller --held-out"
+                f"{different} different prompts are given, and {held_out} are to be held out; expected more; give more "
+                "prompts, or hold out fewer"
             )
 
 
@@ -85,10 +85,10 @@ def distill(recipe: Recipe, folder: Path, listener: "DistillationListener", *, t
     plan = _plan(recipe)
     # A held-out prompt fills at most a row, template included; what follows it, at most the room.
     context = training.length + _ANSWER_ROOM
+    check_plan(plan, folder)
     with closing(LlamaCppEngine.load(recipe.target, context_length=context, threads=threads)) as engine:
         if threads is not None:
             torch.set_num_threads(threads)
-        check_plan(plan, folder)
         tokenizer, chat = engine.tokenizer, engine.card.chat
         target, start = read_weights(recipe.target), read_weights(recipe.start) if recipe.start else None
         prompts = [encode_content(tokenizer, chat, text) for text in recipe.prompts]

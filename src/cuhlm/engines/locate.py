@@ -43,7 +43,7 @@ def model_file(reference: str, role: str) -> Path:
 
     Args:
         reference: see `locate`.
-        role: "draft" or "target".
+        role: of the model, and the option that names it: "draft", "target", "start".
 
     Raises:
         CuhlmError: as `locate`; or there is no such file.

@@ -11,7 +11,8 @@ import polars as pl
 
 from cuhlm.errors import ConfigurationError
 from cuhlm.experiments.environment import environment
-from cuhlm.experiments.grid.run import Grid, GridListener, run_grid
+from cuhlm.experiments.grid.jobs import prompts_of
+from cuhlm.experiments.grid.run import Grid, GridListener, check_models, run_grid
 from cuhlm.experiments.grid.spec import Spec
 from cuhlm.experiments.report.ablations_of_methods import ablations_of_methods
 from cuhlm.experiments.report.ablations_of_positions import ablations_of_positions
@@ -21,9 +22,13 @@ from cuhlm.experiments.report.headline import headline_json, headline_rows
 from cuhlm.experiments.report.page import render
 from cuhlm.experiments.report.positions import read_positions
 from cuhlm.experiments.report.results import collect_results, tidy
+from cuhlm.measuring.calibrate import check_enough
 from cuhlm.measuring.similarity import Embedder, is_installed
 from cuhlm.records import json_values
-from cuhlm.writable import write_whole, written_whole
+from cuhlm.writable import check_writable, write_whole, written_whole
+
+FOLDERS = ("profiles", "traces", "walks", "tables", "figures")
+FILES = ("spec.toml", "effective_spec.json", "results.csv", "headline.json", "environment.json", "report.html")
 
 
 def run_experiment(spec: Spec, spec_file: Path, out: Path, *, processes: int, listener: GridListener) -> dict[str, Any]:
@@ -33,14 +38,16 @@ def run_experiment(spec: Spec, spec_file: Path, out: Path, *, processes: int, li
         The headline, as in ``headline.json``.
 
     Raises:
-        CuhlmError: a model cannot be loaded, or a file cannot be written. What is decoded stays.
+        CuhlmError: a model, a prompt file or the folder cannot be used, told before anything runs; or a file cannot be
+            written. What is decoded stays.
     """
     made = environment()
     started = time.perf_counter()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"{out} cannot be written: {error.strerror}; choose another --out") from error
+    check_models(spec)
+    check_enough(len(prompts_of(spec, spec.calibration.prompts)) * spec.calibration.max_tokens)
+    for name in spec.prompts:
+        prompts_of(spec, name)
+    _check_folder(out)
     write_whole(out / "spec.toml", spec_file.read_text(encoding="utf-8"))
     _write_json(out / "effective_spec.json", dataclasses.asdict(spec))
     grid = run_grid(spec, out, processes=processes, listener=listener)
@@ -56,6 +63,17 @@ def run_experiment(spec: Spec, spec_file: Path, out: Path, *, processes: int, li
     return found
 
 
+def _check_folder(out: Path) -> None:
+    """Make the run's folder, and see that each result has a place in it, before the work that makes it."""
+    for folder in (out, *(out / name for name in FOLDERS)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"{folder} cannot be written: {error.strerror}; choose another --out") from error
+    for name in FILES:
+        check_writable(out / name, "the result")
+
+
 def _report(spec: Spec, grid: Grid, out: Path, made: dict[str, Any]) -> dict[str, Any]:
     """Everything that is made from the traces; takes seconds."""
     started = time.perf_counter()
@@ -68,7 +86,6 @@ def _report(spec: Spec, grid: Grid, out: Path, made: dict[str, Any]) -> dict[str
     tables += ablations_of_positions(walks, long_walks, grid.vocab_size)
     drawings = figures_of_methods(spec, results, first_walk)
     drawings += figures_of_positions(walks, long_walks, grid.vocab_size)
-    (out / "tables").mkdir(exist_ok=True)
     for table in tables:
         _write_csv(out / "tables" / f"{table.name}.csv", pl.DataFrame(table.rows, infer_schema_length=None))
     for drawing in drawings:

@@ -131,17 +131,11 @@ def calibrate(
 
     Raises:
         IncompatibleModels: they do not share a vocabulary.
-        ConfigurationError: there are too few tokens to fit anything, or the two are one model.
+        ConfigurationError: there are too few tokens to fit anything.
         ContextOverflow: a prompt does not fit; told before anything is measured.
     """
-    if draft.card.fingerprint == target.card.fingerprint:
-        raise ConfigurationError(
-            f"draft and target are the same model, {draft.card.name!r}, which is never wrong; expected two; "
-            "name another --draft or --target"
-        )
-    if plan.max_tokens * len(prompts) < FEWEST_TOKENS:
-        raise _too_few(plan.max_tokens * len(prompts), "more prompts, or larger --max-tokens")
     vocab_size = shared_vocabulary(draft, target.card, target.tokenizer.vocabulary)
+    check_enough(len(prompts) * plan.max_tokens)
     tokens = Tokens(MeanBound(vocab_size))
     encoded = [_encode(draft, target, prompt, plan) for prompt in prompts]
     for done, prompt in enumerate(encoded):
@@ -149,16 +143,21 @@ def calibrate(
         _measure_answer(draft, target, prompt, plan, plan.seed + done, tokens)
         tokens.text += [done] * (len(tokens.u) - len(tokens.text))
     progress(len(prompts), len(prompts))
-    if len(tokens.u) < FEWEST_TOKENS:
-        raise _too_few(len(tokens.u), "more prompts: the target's answers are short")
+    check_enough(len(tokens.u))
     return _profile(draft, target, prompts, plan, tokens), tokens
 
 
-def _too_few(tokens: int, remedy: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"{tokens} calibration tokens are too few to fit a line; expected {FEWEST_TOKENS} or more, and hundreds for a "
-        f"line that holds; give {remedy}"
-    )
+def check_enough(tokens: int) -> None:
+    """Refuse to calibrate on so many tokens.
+
+    Raises:
+        ConfigurationError: they are too few to fit a line through.
+    """
+    if tokens < FEWEST_TOKENS:
+        raise ConfigurationError(
+            f"{tokens} calibration tokens are too few to fit a line; expected {FEWEST_TOKENS} or more; give more "
+            "prompts, or more tokens per prompt"
+        )
 
 
 def _encode(draft: Engine, target: Engine, prompt: Prompt, plan: CalibrationPlan) -> tuple[int, ...]:

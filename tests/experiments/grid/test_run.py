@@ -50,7 +50,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Spec:
         calibration=Calibration("two", max_tokens=8, temperature=1.0),
         grid=(
             Part(
-                methods=tuple(Methods(name, 0.6 if find_method(name).is_gated else None) for name in METHOD_NAMES),
+                methods=tuple(Methods(name, 0.6 if find_method(name).is_gated else 0.0) for name in METHOD_NAMES),
                 prompts=("two",),
                 temperatures=(0.7, 0.0),
                 max_tokens=8,

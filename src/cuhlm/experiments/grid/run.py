@@ -10,7 +10,7 @@ from typing import Protocol
 
 from cuhlm.engines.fingerprints import file_fingerprint
 from cuhlm.engines.locate import model_file
-from cuhlm.errors import ModelError
+from cuhlm.errors import ConfigurationError, ModelError
 from cuhlm.experiments.grid import worker
 from cuhlm.experiments.grid.greedy import decoded_as
 from cuhlm.experiments.grid.jobs import (
@@ -66,14 +66,23 @@ class Grid:
         return min(card.vocab_size for card in self.cards)
 
 
-def pair_of(spec: Spec) -> Pair:
-    """The models that `spec` names.
+def check_models(spec: Spec) -> tuple[Path, Path]:
+    """The files of draft and target.
 
     Raises:
-        ModelError: one is not there.
+        CuhlmError: one is not there, or they are the same.
     """
-    files = (model_file(model, role) for role, model in (("draft", spec.draft), ("target", spec.target)))
-    draft, target = map(file_fingerprint, files)
+    draft, target = model_file(spec.draft, "draft"), model_file(spec.target, "target")
+    if draft.samefile(target):
+        raise ConfigurationError(
+            f"draft and target are both {draft.name}; expected two models; name another with --draft or --target"
+        )
+    return draft, target
+
+
+def pair_of(spec: Spec) -> Pair:
+    """The models that `spec` names; errors as those of `check_models`."""
+    draft, target = map(file_fingerprint, check_models(spec))
     return Pair(spec.draft, spec.target, spec.context, (draft, target))
 
 

@@ -112,29 +112,34 @@ class Methods:
 
     Attributes:
         method: its name.
-        threshold: of gated methods; None, the default, is 0 there.
         vartheta, k: "profile" takes the profile's.
 
     Raises:
-        ConfigurationError: the method is unknown, or has no threshold and one is given.
+        ConfigurationError: the method is unknown, or a number is given that it does not use.
     """
 
     method: str
-    threshold: OneOrSome[Threshold] | None = None
+    threshold: OneOrSome[Threshold] = 0.0
     draft_from: OneOrSome[DraftFrom] = DraftFrom.X
     vartheta: OneOrSome[OfProfile | NotNegative] = OF_PROFILE
     k: OneOrSome[OfProfile | Count] = OF_PROFILE
     b_prob: OneOrSome[Width] = 8
 
     def __post_init__(self) -> None:
-        if not find_method(self.method).is_gated and self.threshold is not None:
-            raise ConfigurationError(f"{self.method} has no threshold, and {self.threshold} is given; expected none")
+        method = find_method(self.method)
+        for name, usual, is_used in (
+            ("threshold", 0.0, method.is_gated),
+            ("vartheta", OF_PROFILE, method.truncation is TruncationRule.ONLINE),
+            ("k", OF_PROFILE, method.truncation is TruncationRule.OFFLINE),
+        ):
+            given = getattr(self, name)
+            if given != usual and not is_used:
+                raise ConfigurationError(f"{self.method} has no {name}, and {given!r} is given; expected none")
 
     def choices(self) -> Iterator[MethodChoice]:
         """One for every combination of the numbers."""
         method = find_method(self.method)
-        given = replace(self, threshold=0.0) if method.is_gated and self.threshold is None else self
-        numbers = (_each(getattr(given, field.name)) for field in fields(self)[1:])
+        numbers = (_each(getattr(self, field.name)) for field in fields(self)[1:])
         return (MethodChoice(method, *combination) for combination in product(*numbers))
 
 

@@ -1,7 +1,6 @@
 """Reads the TOML file of an experiment, and checks it before anything runs."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def read_spec(path: Path) -> Spec:
         walk=_written_at(spec.walk, temperatures),
         long_walk=_written_at(spec.long_walk, temperatures[:1]),
     )
-    _check(spec, str(path))
+    check_spec(spec, str(path))
     return spec
 
 
@@ -46,12 +45,24 @@ def _written_at(walk: Walk | None, temperatures: tuple[float, ...]) -> Walk | No
     return walk and replace(walk, temperatures=walk.temperatures or temperatures)
 
 
-def _check(spec: Spec, where: str) -> None:
+def check_spec(spec: Spec, where: str) -> None:
     """What one part of a spec says of another.
 
+    Args:
+        spec: to check.
+        where: names it in errors.
+
     Raises:
-        ConfigurationError: a name is unknown, or a headline point is not run.
+        ConfigurationError: a name is unknown, something is asked for twice, answers do not fit into the context, or a
+            headline point is not run.
     """
+    _check_repetitions(spec, where)
+    for part, max_tokens in _longest_texts(spec):
+        if max_tokens >= spec.context:
+            raise ConfigurationError(
+                f"{where}: {part}.max_tokens is {max_tokens}, and the context holds {spec.context} tokens, the prompt "
+                "included; expected fewer; give fewer, or a larger context"
+            )
     for name in spec.prompts:
         check_component(name, f"a prompt set of {where}")  # folders are called after it
     walks = [walk.prompts for walk in (spec.walk, spec.long_walk) if walk]
@@ -60,8 +71,6 @@ def _check(spec: Spec, where: str) -> None:
             raise ConfigurationError(
                 f"{where}: the prompt set {name!r} is unknown; expected one of {', '.join(spec.prompts)}"
             )
-    _check_room(spec, where)
-    _check_once(spec, where)
     spec.billing.all_channels()
     spec.billing.all_compute()
     for temperature in (*spec.temperatures, *spec.calibration_temperatures):
@@ -74,31 +83,30 @@ def _check(spec: Spec, where: str) -> None:
     _check_headline(spec, where)
 
 
-def _check_room(spec: Spec, where: str) -> None:
-    parts = [(f"grid[{number}]", part.max_tokens) for number, part in enumerate(spec.grid)]
-    walks = [(name, walk.max_tokens) for name, walk in (("walk", spec.walk), ("long_walk", spec.long_walk)) if walk]
-    for name, tokens in (*parts, *walks, ("calibration", spec.calibration.max_tokens)):
-        if tokens >= spec.context:
-            raise ConfigurationError(
-                f"{where}: {name}.max_tokens is {tokens}, and a sequence holds {spec.context} tokens with the prompt; "
-                "expected fewer, or a larger context"
-            )
+def _longest_texts(spec: Spec) -> Iterator[tuple[str, int]]:
+    """Every part of a spec that has texts written, and how long they may be."""
+    yield "calibration", spec.calibration.max_tokens
+    yield from ((f"grid[{number}]", part.max_tokens) for number, part in enumerate(spec.grid))
+    yield from ((name, walk.max_tokens) for name, walk in (("walk", spec.walk), ("long_walk", spec.long_walk)) if walk)
 
 
-def _check_once(spec: Spec, where: str) -> None:
-    """Refuse what is asked for twice: it would count twice in nothing, and was meant to be something else."""
-    axes: list[tuple[str, Sequence[object]]] = [
-        ("billing.channels", spec.billing.channels),
-        ("billing.compute", spec.billing.compute),
-        ("billing.sweep.snr_db", spec.billing.sweep.snr_db),
+def _check_repetitions(spec: Spec, where: str) -> None:
+    """What is asked for twice would be decoded once and counted twice."""
+    lists: list[tuple[str, Sequence[object]]] = [
+        (f"grid[{number}].{name}", values)
+        for number, part in enumerate(spec.grid)
+        for name, values in (
+            ("methods", [choice.label for choice in part.choices]),
+            ("prompts", part.prompts),
+            ("temperatures", part.temperatures),
+            ("seeds", part.seeds),
+        )
     ]
-    for number, part in enumerate(spec.grid):
-        axes += [(f"grid[{number}].{name}", getattr(part, name)) for name in ("prompts", "temperatures", "seeds")]
-        axes.append((f"grid[{number}].methods", [choice.label for choice in part.choices]))
-    for name, values in axes:
-        twice = [value for value, times in Counter(values).items() if times > 1]
-        if twice:
-            raise ConfigurationError(f"{where}: {name} has {twice[0]!r} twice; expected each once; leave one out")
+    lists += [("billing.compute", spec.billing.compute), ("billing.sweep.snr_db", spec.billing.sweep.snr_db)]
+    for name, values in lists:
+        for number, value in enumerate(values):
+            if value in values[:number]:
+                raise ConfigurationError(f"{where}: {name} has {value!r} twice; expected each once; leave one out")
 
 
 def _check_headline(spec: Spec, where: str) -> None:
