@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuhlm.device.device import Request
+from cuhlm.device.device import Device, Request
 from cuhlm.device.ending import Limits
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.locate import BUILT_IN_DRAFT, locate
@@ -18,7 +18,9 @@ from cuhlm.messages import Sampling
 from cuhlm.methods import METHODS, DraftFrom
 from cuhlm.profiles import UncertaintySettings
 from cuhlm.settings import Settings, settings_for
+from cuhlm.testing import ToyEngine
 from cuhlm.theory.uncertainty import Measure
+from cuhlm.verifier.host import Verifier
 
 HLM = METHODS["hlm"]
 DRAFT = locate(BUILT_IN_DRAFT)
@@ -73,6 +75,20 @@ def test_what_numpy_calls_a_number_is_one_and_a_row_of_them_is_a_prompt() -> Non
         (lambda: Request((1,), seed=1.0), "the seed is 1.0; expected a whole number"),
         (lambda: Request((1,), sampling=0.7), "the sampling is 0.7; expected a Sampling"),
         (lambda: Request((1,), limits=8), "the limits is 8; expected a Limits"),
+        (lambda: Request(np.array([[1, 2]])), "one of the prompt is .*; expected a whole number"),
+        (lambda: settings_for("hlm", None), "the method is 'hlm'; expected a Method"),
+        (lambda: settings_for(METHODS["cu-hlm"], "pair.json"), "the profile is 'pair.json'; expected a Profile"),
+        (lambda: settings_for(METHODS["u-hlm"], None, threshold=None), "the threshold is None; expected a number"),
+        (lambda: settings_for(METHODS["u-hlm"], None, threshold=True), "the threshold is True; expected a number"),
+        (lambda: settings_for(METHODS["u-hlm"], None, threshold=10**400), "expected a number of up to 308 digits"),
+        (lambda: Settings(HLM, b_prob=99), "b_prob is 99; expected 4 to 16 bits"),
+        (lambda: Security(5), "the token is 5; expected a str"),
+        (lambda: Security("a", 5), "the certificate authority is 5; expected a path"),
+        (lambda: GrpcLink(5), "the address is 5; expected a str"),
+        (lambda: GrpcLink("127.0.0.1:1", security="secret"), "the security is 'secret'; expected a Security"),
+        (lambda: Verifier(ToyEngine(), max_sessions=0), "the number of sessions is 0; expected 1 or more"),
+        (lambda: LlamaCppEngine.load(5), "the model is 5; expected a path"),
+        (lambda: Device(ToyEngine(), None).prompt(5), "what is said is 5; expected a str"),
         (lambda: GrpcLink("127.0.0.1:1", deadline_seconds="30"), "the deadline is '30'; expected a number"),
         (lambda: LlamaCppEngine.load(DRAFT, threads=1.0), "threads is 1.0; expected a whole"),
         (lambda: LlamaCppEngine.load(DRAFT, context_length=64.0), "context_length is 64.0"),

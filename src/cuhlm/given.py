@@ -9,6 +9,8 @@ import reprlib
 from collections.abc import Iterable
 from enum import StrEnum
 from numbers import Real
+from os import PathLike
+from pathlib import Path
 from typing import NoReturn, SupportsIndex, TypeVar
 
 from cuhlm.errors import ConfigurationError
@@ -25,7 +27,10 @@ def whole(name: str, value: object) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         _refused(name, value, "a whole number")
-    return operator.index(value)
+    try:
+        return operator.index(value)
+    except TypeError:  # an array of numpy promises what it cannot do
+        _refused(name, value, "a whole number")
 
 
 def number(name: str, value: object) -> float:
@@ -60,6 +65,15 @@ def instance(kind: type[T], name: str, value: object) -> T:
         ConfigurationError: it is not.
     """
     return value if isinstance(value, kind) else _refused(name, value, f"a {kind.__name__}")
+
+
+def path(name: str, value: object) -> Path:
+    """`value` as a path.
+
+    Raises:
+        ConfigurationError: it is neither one nor a text.
+    """
+    return Path(value) if isinstance(value, str | PathLike) else _refused(name, value, "a path")
 
 
 def wholes(name: str, values: object) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from cuhlm.errors import ConfigurationError, ProfileError
 from cuhlm.given import member, number, whole
+from cuhlm.given import path as path_of
 from cuhlm.messages import ModelCard, Sampling
 from cuhlm.readable import Count, NotNegative, Share, Some, converted, read_json
 from cuhlm.records import json_values
@@ -174,7 +175,7 @@ def load_profile(path: str | Path) -> Profile:
         ProfileError: the file is missing, is no profile, one of another format, or holds a number that is out of range
             or contradicts the others.
     """
-    path = Path(path)
+    path = path_of("the profile", path)
     try:
         fields = read_json(path, "the profile")
         if not isinstance(fields, dict) or type(fields.get("format")) is not int or fields.pop("format") != FORMAT:

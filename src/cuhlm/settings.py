@@ -4,6 +4,7 @@ Numbers come from the pair's profile unless they are given. Which of them a meth
 """
 
 import math
+import reprlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,6 +66,7 @@ class Settings:
             ("the distortion bound", self.vartheta, self.vartheta >= 0, "0 or more (0.1 is usual)"),
             ("k", self.k, 1 <= self.k < 2**32, "1 to 4294967295"),
             ("the threshold", self.threshold, not math.isnan(self.threshold), "a number"),
+            ("b_prob", self.b_prob, 4 <= self.b_prob <= 16, "4 to 16 bits (the paper's is 8)"),
             ("the rate of transmission", self.transmit_rate, 0 <= self.transmit_rate <= 1, "0 to 1"),
             ("the patience", self.patience_seconds, self.patience_seconds >= 0, "0 s or more (inf waits to be asked)"),
         ):
@@ -106,6 +108,9 @@ def settings_for(
         ConfigurationError: a number is out of range, or missing with no profile to take it from.
         ProfileError: the profile cannot give it.
     """
+    instance(Method, "the method", method)
+    if profile is not None:
+        instance(Profile, "the profile", profile)
     limit = resolve_threshold(threshold, profile) if method.is_gated else 0.0
     needs_profile = (method.gate is GateRule.RANDOM or method.truncation is TruncationRule.ONLINE) or (
         method.truncation is TruncationRule.OFFLINE and k is None
@@ -153,12 +158,13 @@ def resolve_threshold(threshold: str | float, profile: Profile | None) -> float:
             )
         return value
     try:
-        value = float(threshold)
+        value = float(threshold) if isinstance(threshold, str) else number("the threshold", threshold)
     except ValueError:
         value = float("nan")
     if not 0 <= value <= 1:
         raise ConfigurationError(
-            f"the threshold {threshold!r} is unusable; expected {RISK_AVERSE}, {RISK_PRONE}, or a number from 0 to 1"
+            f"the threshold {reprlib.repr(threshold)} is unusable; expected {RISK_AVERSE}, {RISK_PRONE}, or a number "
+            "from 0 to 1"
         )
     return value
 

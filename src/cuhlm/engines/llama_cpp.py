@@ -19,6 +19,7 @@ from cuhlm.engines.gguf_model import GgufModel
 from cuhlm.engines.gguf_tokenizer import GgufTokenizer
 from cuhlm.engines.llama_context import LlamaContext, Span
 from cuhlm.errors import ConfigurationError, ContextOverflow, ModelBusy, ModelError
+from cuhlm.given import path as path_of
 from cuhlm.given import whole
 from cuhlm.messages import Array, ModelCard
 
@@ -78,7 +79,7 @@ class LlamaCppEngine(Closing):
         sequences = whole("sequences", sequences)
         _check_range("threads", threads, 1, len(usable_cpus()), "a thread without a core only slows the others")
         _check_range("sequences", sequences, 1, MAX_SEQUENCES, "llama.cpp holds no more")
-        model = GgufModel(Path(path))
+        model = GgufModel(path_of("the model", path))
         trained = model.trained_context_length
         length = min(DEFAULT_CONTEXT_LENGTH, trained) if context_length is None else context_length
         length = whole("context_length", length)

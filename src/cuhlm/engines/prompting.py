@@ -11,6 +11,7 @@ from functools import lru_cache
 from cuhlm.engines.base import Tokenizer
 from cuhlm.engines.chat_template import rendered
 from cuhlm.errors import ConfigurationError
+from cuhlm.given import instance
 from cuhlm.messages import ChatFormat
 
 _MARKS = "".join(map(chr, range(0xFDD0, 0xFDF0)))  # Unicode says that these will never be characters
@@ -65,6 +66,8 @@ def encode_prompt(
     confined: bool = False,
 ) -> tuple[int, ...]:
     """The tokens of a user's message, after a system message if there is one; of the bare text where `raw`."""
+    for said in (text, *([] if system is None else [system])):
+        instance(str, "what is said", said)
     if raw:
         return encode_text(tokenizer, chat, text)
     messages = ([("system", system)] if system is not None else []) + [("user", text)]

@@ -27,7 +27,7 @@ from cuhlm.errors import (
     Unauthenticated,
     VerifierBusy,
 )
-from cuhlm.given import number
+from cuhlm.given import instance, number, path
 from cuhlm.link.base import LinkSession, Traffic, ignored
 from cuhlm.link.socket_bytes import Connection, OwnConnection
 from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict
@@ -76,7 +76,8 @@ class Security:
     def __post_init__(self) -> None:
         check_token(self.token)
         if self.certificate_authority is not None:
-            object.__setattr__(self, "certificate_authority", Path(self.certificate_authority))
+            authority = path("the certificate authority", self.certificate_authority)
+            object.__setattr__(self, "certificate_authority", authority)
 
 
 class GrpcLink(Closing):
@@ -97,7 +98,8 @@ class GrpcLink(Closing):
             raise ConfigurationError(
                 f"the deadline is {deadline_seconds:g} s; expected above 0, at most {_LONGEST_DEADLINE_SECONDS:g}"
             )
-        host, port = host_and_port(address)
+        host, port = host_and_port(instance(str, "the address", address))
+        instance(Security, "the security", security)
         self._address = address
         self._security = security
         self._deadline_seconds = deadline_seconds

@@ -16,7 +16,8 @@ from cuhlm.closing import Closing
 from cuhlm.engines.base import Advance, Engine
 from cuhlm.engines.batching import Batcher
 from cuhlm.engines.flows import Flow, Wait
-from cuhlm.errors import ModelBusy, ModelClosed, ProtocolError, VerifierBusy
+from cuhlm.errors import ConfigurationError, ModelBusy, ModelClosed, ProtocolError, VerifierBusy
+from cuhlm.given import whole
 from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict, Verification
 from cuhlm.theory.pacing import Pace
 from cuhlm.verifier.admission import Admission
@@ -39,9 +40,14 @@ class Verifier(Closing):
         engine: the target; used from one thread of the verifier's, and closed by the caller.
         max_sessions: sessions that may be open at once.
         token: what devices must present; None admits everyone.
+
+    Raises:
+        ConfigurationError: no session would have room, or no header could carry the token.
     """
 
     def __init__(self, engine: Engine, *, max_sessions: int = 1, token: str | None = None) -> None:
+        if whole("the number of sessions", max_sessions) < 1:
+            raise ConfigurationError(f"the number of sessions is {max_sessions}; expected 1 or more")
         self._engine = engine
         self._admission = Admission(token, max_sessions)
         self._batcher = Batcher(engine)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from cuhlm.errors import ConfigurationError
+from cuhlm.given import instance
 
 _HEADER, _SCHEME = "authorization", "Bearer"
 
@@ -13,7 +14,9 @@ def check_token(token: str | None) -> None:
     Raises:
         ConfigurationError: it is empty, or has characters beyond printable ASCII.
     """
-    if token is not None and not (token and token.isascii() and token.isprintable() and token == token.strip()):
+    if token is not None and not (
+        instance(str, "the token", token) and token.isascii() and token.isprintable() and token == token.strip()
+    ):
         raise ConfigurationError(
             "the token is empty, or has spaces around it or characters beyond printable ASCII; "
             "expected one like those of `openssl rand -hex 16`; leave it out where none is asked for"
