@@ -13,9 +13,12 @@ from typer.testing import CliRunner
 
 from cuhlm.cli import app
 from cuhlm.distill.gguf_weights import layer_name, read_shape, read_weights
+from cuhlm.distill.plan import Training
+from cuhlm.distill.recipe import Recipe, distill
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.locate import BUILT_IN_TARGET
 from cuhlm.errors import ConfigurationError, CuhlmError, ModelError
+from cuhlm.measuring.prompts import read_prompts
 
 DOCS = (Path(__file__).parents[2] / "docs" / "distill.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    cuhlm (distill .*)$", DOCS, re.MULTILINE)
@@ -102,6 +105,32 @@ def test_it_narrows_every_layer_once(run: Path) -> None:
     assert (narrow / "fitted.npz").stat().st_mtime_ns == written
     assert read_shape(narrow / "draft-f16.gguf").neurons == 64
     assert "with 64 of 96 neurons each" in (narrow / "README.md").read_text(encoding="utf-8")
+
+
+class Interrupts:
+    """Ends a sitting as Ctrl-C does, when the target has written the held-out answers."""
+
+    def begins(self, work: str, _: int) -> None:
+        if work != "writing held-out answers":
+            raise KeyboardInterrupt
+
+    def done(self, units: int) -> None:
+        pass
+
+
+def test_hours_of_a_sitting_that_ended_before_it_measured_anything_are_on_the_card(folder: Path) -> None:
+    out = Path("interrupted")
+    training = Training(
+        layers=2, tokens=ROUND_TOKENS, length=96, rows_per_text=8, rows_per_step=4, held_out=2, learning_rate=6e-4
+    )
+    prompts = [prompt.text for prompt in read_prompts(Path("prompts.jsonl"))]
+    recipe = Recipe(Path("large.gguf"), None, prompts, "prompts.jsonl", "draft", training)
+    with pytest.raises(KeyboardInterrupt):
+        distill(recipe, out, Interrupts(), threads=1)
+    assert json.loads((out / "seconds.json").read_text()) > 0
+    (out / "seconds.json").write_text("7200.0")  # as if it had taken two hours
+    distil(COMMANDS[0], "--layers", "2", "--tokens", str(ROUND_TOKENS), "--out", str(out))
+    assert re.search(r"in 2\.0\d hours", (out / "README.md").read_text(encoding="utf-8"))
 
 
 def test_another_run_in_the_same_folder_is_refused(run: Path) -> None:

@@ -8,6 +8,7 @@ All that takes time is kept in the run's folder, so the same command goes on whe
     fitted.npz       their weights, fitted to take over the work of what was left out
     checkpoint.pt    latent weights, optimiser, step
     history.jsonl    agreement on the held-out prompts
+    seconds.json     what all sittings took
 """
 
 import json
@@ -113,6 +114,12 @@ class Distillation:
         Returns:
             the student's weights.
         """
+        try:
+            return self._run(start)
+        finally:
+            self.history.keep_seconds(self._seconds)
+
+    def _run(self, start: Weights | None) -> Weights:
         held_out = HeldOut(self._target, self._writing("held-out answers", self.corpus.held_out))
         generator = torch.Generator().manual_seed(self._training.seed)
         weights = start or self._begun()
@@ -173,9 +180,18 @@ class Distillation:
                 loss = trainer.train(texts.step(step), rows_per_pass=self._rows_per_pass)
                 self._listener.trained(trainer.step, self._training.steps, loss)
                 if trainer.step % _SAVE_EVERY == 0 and step + 1 < self._training.steps_per_round:
-                    trainer.save(checkpoint)
+                    self._keep(trainer, checkpoint)
         finally:
-            trainer.save(checkpoint)
+            self._keep(trainer, checkpoint)
+
+    def _keep(self, trainer: Trainer, checkpoint: Path) -> None:
+        trainer.save(checkpoint)
+        self.history.keep_seconds(self._seconds)
+
+    @property
+    def _seconds(self) -> float:
+        """Spent so far, over all sittings."""
+        return self._seconds_before + time.monotonic() - self._started
 
     def _is_measured(self, steps: int) -> bool:
         measurements = self.history.measurements
@@ -195,8 +211,7 @@ class Distillation:
 
     def _measure(self, held_out: HeldOut, student: Student, steps: int) -> None:
         agreements = [held_out.measure(student.llama, temperature) for temperature in self._training.measured_at]
-        seconds = self._seconds_before + time.monotonic() - self._started
-        self.history.add(Measurement(steps * self._training.tokens_per_step, seconds, agreements))
+        self.history.add(Measurement(steps * self._training.tokens_per_step, self._seconds, agreements))
         self._listener.measured(self.history.measurements[-1])
 
     def _writing(self, work: str, write: Callable[[Callable[[int], None]], Text]) -> Text:
