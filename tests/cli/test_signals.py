@@ -97,6 +97,32 @@ def test_a_verifier_that_is_ended_while_it_reads_a_long_prompt_does_not_read_on(
     assert ended(process) == (0, "")  # the prompt would take minutes
 
 
+SPEC = """
+title = "a test"
+draft = "smollm2-draft"
+target = "smollm2-135m"
+prompts.few = { file = "few.jsonl" }
+calibration = { prompts = "few", max_tokens = 128 }
+billing = { channels = ["lte"] }
+grid = [{ prompts = ["few"], temperatures = [1.0], max_tokens = 8, methods = [{ method = "remote" }] }]
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_experiment_that_is_interrupted_ends_after_the_answer_under_way_also_while_it_calibrates(
+    started: Start, tmp_path: Path, name: signal.Signals, code: int
+) -> None:
+    (tmp_path / "spec.toml").write_text(SPEC)
+    (tmp_path / "few.jsonl").write_text('{"prompt": "Tell me a long story."}\n' * 20)
+    out = tmp_path / "out"
+    process = started("experiment", str(tmp_path / "spec.toml"), "--out", str(out), "--processes", "1")
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("calibrating")
+    process.send_signal(name)
+    assert ended(process) == (code, "")
+    assert not [*out.rglob("*.partial*"), *(out / "profiles").iterdir()]
+
+
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGKILL])
 def test_a_demo_that_is_ended_takes_its_verifier_with_it(started: Start, name: signal.Signals) -> None:
     process = started("demo", "--json")

@@ -110,11 +110,11 @@ def test_it_narrows_every_layer_once(run: Path) -> None:
 class Interrupts:
     """Ends a sitting as Ctrl-C does, when the target has written the held-out answers."""
 
-    def begins(self, work: str, *_: object) -> None:
+    def begins(self, work: str, _: int) -> None:
         if work != "writing held-out answers":
             raise KeyboardInterrupt
 
-    def done(self, *_: object) -> None:
+    def done(self, units: int) -> None:
         pass
 
 

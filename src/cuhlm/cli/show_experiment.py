@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -64,6 +65,8 @@ def run(spec_file: Path, out: Path, changes: Changes, *, processes: int | None, 
     from cuhlm.experiments.experiment import run_experiment
     from cuhlm.experiments.grid.spec_file import check_spec, read_spec
 
+    # Python's own again: polars brings one, with which an interruption wakes nobody who waits for other processes.
+    signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
     console = Console(highlight=False, stderr=as_json)
     spec = _changed(read_spec(spec_file), changes)
     check_spec(spec, str(spec_file))

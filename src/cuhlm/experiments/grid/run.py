@@ -1,10 +1,13 @@
 """Runs the jobs that have no file yet, in several processes; everything is there to be read when it returns."""
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.context import SpawnContext
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Protocol
 
@@ -103,7 +106,7 @@ def run_grid(spec: Spec, out: Path, *, processes: int, listener: GridListener) -
     free = {cell: answer_jobs(spec, pair, out, cell, None) for cell in _free_cells(spec)}
     context = multiprocessing.get_context("spawn")  # llama.cpp's threads do not survive a fork
     ended = context.Event()
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=worker.begin, initargs=(ended,)) as pool:
+    with _pool(processes, ended, context) as pool:
         try:
             cards = pool.submit(worker.cards, pair).result()
             # Calibrations first: everything that waits for them comes later, and the others fill the cores meanwhile.
@@ -115,9 +118,23 @@ def run_grid(spec: Spec, out: Path, *, processes: int, listener: GridListener) -
             _do(rest + together(grid.answers), "decoding and measuring", pair, pool, listener)
         except BaseException:
             ended.set()
-            pool.shutdown(wait=False, cancel_futures=True)
             raise
     return grid
+
+
+@contextmanager
+def _pool(processes: int, ended: Event, context: SpawnContext) -> Generator[ProcessPoolExecutor, None, None]:
+    """Processes for the run. Interrupted, they finish the answers under way; interrupted again, they are killed."""
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=worker.begin, initargs=(ended,))
+    try:
+        yield pool
+    finally:
+        try:
+            pool.shutdown(cancel_futures=True)
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
 
 
 def _free_cells(spec: Spec) -> list[Cell]:

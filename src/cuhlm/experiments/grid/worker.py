@@ -99,15 +99,24 @@ def do(jobs: Together, pair: Pair) -> None:
         closing(RecallingEngine(loaded.target, ahead=ahead)) as target,
     ):
         for job in jobs:
-            if _ENDED.get().is_set():
-                return
             _do(job, Loaded(draft, target))
 
 
+class _RunEnded(Exception):
+    """The run has ended; nobody wants the rest of this job."""
+
+
+def _check_wanted(*_: int) -> None:
+    """Leave a job between two answers, once the run has ended."""
+    if _ENDED.get().is_set():
+        raise _RunEnded
+
+
 def _do(job: Job, loaded: Loaded) -> None:
+    _check_wanted()
     job.path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(job, CalibrationJob):
-        profile, _ = calibrate(loaded.draft, loaded.target, job.prompts, job.plan)
+        profile, _ = calibrate(loaded.draft, loaded.target, job.prompts, job.plan, _check_wanted)
         profile.save(job.path)
     elif isinstance(job, WalkJob):
         write_frame(job.path, measure_walk(job, loaded.draft, loaded.target))
