@@ -52,6 +52,7 @@ def test_a_method_that_needs_a_profile_says_so(method: str) -> None:
         ({"threshold": 1.5}, "threshold 1.5 is unusable"),
         ({"threshold": "often"}, "threshold 'often' is unusable"),
         ({"threshold": float("nan")}, "unusable"),
+        ({"threshold": "0_0"}, "threshold '0_0' is unusable"),
         ({"k": 0}, "k is 0"),
         ({"vartheta": -0.1}, "distortion bound is -0.1"),
     ],

@@ -13,6 +13,7 @@ from cuhlm.given import instance, member, number, whole
 from cuhlm.messages import Sampling
 from cuhlm.methods import DraftFrom, GateRule, Method, TruncationRule
 from cuhlm.profiles import Profile, UncertaintySettings
+from cuhlm.readable import number_in
 from cuhlm.theory.rejection import RejectionModel
 
 Rule = Literal["risk-averse", "risk-prone"]
@@ -157,10 +158,7 @@ def resolve_threshold(threshold: str | float, profile: Profile | None) -> float:
                 f"(a = {profile.rejection.a:.3f}); give --threshold a number from 0 to 1"
             )
         return value
-    try:
-        value = float(threshold) if isinstance(threshold, str) else number("the threshold", threshold)
-    except ValueError:
-        value = float("nan")
+    value = number_in(threshold) if isinstance(threshold, str) else number("the threshold", threshold)
     if not 0 <= value <= 1:
         raise ConfigurationError(
             f"the threshold {reprlib.repr(threshold)} is unusable; expected {RISK_AVERSE}, {RISK_PRONE}, or a number "
