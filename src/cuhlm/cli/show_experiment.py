@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cuhlm.experiments.grid.spec import Spec
 
 EXTRA = ("polars", "matplotlib")
-SHOWN = ("remote", "route", "cu-hlm")
+SHOWN = ("remote", "cu-hlm", "route")
 """Whose operating points the printed table shows; the report has all."""
 NARROW_CLAIM = 14
 
@@ -102,6 +102,7 @@ def _table(found: dict[str, Any], width: int) -> Table:
     """Claims down, operating points across: in a narrow terminal with intervals below, and as many as fit."""
     rows = found["rows"]
     points = list(dict.fromkeys((row["method"], row["threshold_rule"]) for row in rows if row["method"] in SHOWN))
+    points.sort(key=lambda point: SHOWN.index(point[0]))
 
     def table(shown: Sequence[Point]) -> Table:
         return _table_of(found, shown, between=" ", claim_width=None)

@@ -11,7 +11,7 @@ from cuhlm.experiments.report.results import Point, Results
 from cuhlm.measuring.bootstrap import Estimate, Ratio, estimate
 from cuhlm.methods import find_method
 
-METHODS = ("remote", "route", "cu-hlm", "cu-hlm-offline", "u-hlm")
+METHODS = ("remote", "cu-hlm", "cu-hlm-offline", "u-hlm", "route")
 FREE = (
     "`remote` streams its tokens down and waits once. Prompt, token ids and all that comes down are billed at nothing, "
     "as in the paper: `remote` and `route` send nothing else."
@@ -99,7 +99,7 @@ def headline_rows(spec: Spec, results: Results) -> list[HeadlineRow]:
         alone = None if find_method(method).is_gated else results.find(method, spec.first_prompts, asked.temperature)
         if alone is not None:
             rows += _rows(spec, asked, results, alone, hlm)
-    return rows
+    return sorted(rows, key=lambda row: list(CLAIMS).index(row.claim))
 
 
 def _rows(spec: Spec, asked: Headline, results: Results, point: Point, hlm: Point) -> Iterator[HeadlineRow]:
