@@ -1,0 +1,126 @@
+"""A risk budget that holds on any text (design 2.11): adaptive conformal inference with late labels.
+
+A drafted token is kept iff its score is at most a threshold τ, and τ follows what the audits find. Whatever the text,
+the scores and the order of the labels, of n tokens at most αn + τ₁/η + D + 1 are kept and wrong.
+"""
+
+import math
+from dataclasses import dataclass
+
+from cuhlm.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What may be risked, and how fast the threshold follows.
+
+    Attributes:
+        risk: α, share of produced tokens that may be kept and wrong, 0 ≤ α < 1.
+        step: η > 0; the larger, the faster τ moves and the smaller is the slack.
+        begins_at: τ₁, 0 ≤ τ₁ ≤ 1.
+        most_pending: D, labels that may be outstanding.
+    """
+
+    risk: float
+    step: float = 0.05
+    begins_at: float = 0.0
+    most_pending: int = 64
+
+    def __post_init__(self) -> None:
+        for name, value, holds, expected in (
+            ("the risk", self.risk, 0 <= self.risk < 1, "a share from 0 to below 1"),
+            ("the step of the control", self.step, 0 < self.step < math.inf, "a number above 0"),
+            ("the threshold at the start", self.begins_at, 0 <= self.begins_at <= 1, "a number from 0 to 1"),
+            ("the number of pending labels", self.most_pending, self.most_pending >= 0, "0 or more"),
+        ):
+            if not holds:  # a NaN fails every comparison and ends here too
+                raise ConfigurationError(f"{name} is {value}; expected {expected}")
+
+    @property
+    def slack(self) -> float:
+        """τ₁/η + D + 1: wrong tokens beside αn that the bound allows."""
+        return self.begins_at / self.step + self.most_pending + 1
+
+    def most_wrong(self, produced: int) -> float:
+        """The bound on the kept tokens that are wrong among `produced` ones."""
+        return self.risk * produced + self.slack
+
+
+@dataclass(slots=True)
+class OutageAccount:
+    """Tokens kept because nobody could be asked, and the control would have asked: they count for themselves.
+
+    Attributes:
+        kept: how many.
+        judged: of these, since judged.
+        wrong: of these, wrong ones.
+    """
+
+    kept: int = 0
+    judged: int = 0
+    wrong: int = 0
+
+
+class RiskControl:
+    """The threshold of one stream of tokens; its state may be carried from answer to answer.
+
+    Attributes:
+        budget: see `Budget`.
+        threshold: τ ≤ 1; below 0 nothing is kept, and it recovers. A floor would break the bound.
+        labelled: tokens whose label is known.
+        wrong: of these, kept and wrong ones.
+        pending: kept tokens whose label is not known yet.
+        outages: what outages forced upon it.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.threshold = budget.begins_at
+        self.labelled = 0
+        self.wrong = 0
+        self.pending = 0
+        self.outages = OutageAccount()
+
+    def keeps(self, score: float) -> bool:
+        """Whether a token with this predicted chance of being wrong, in [0, 1], may be kept.
+
+        Not where `most_pending` labels are outstanding: the oldest must come first.
+        """
+        return score <= self.threshold and self.pending <= self.budget.most_pending
+
+    def note_kept(self) -> None:
+        """A token is kept; its label comes later."""
+        self.pending += 1
+
+    def note_asked(self) -> None:
+        """A token is produced that the target decided: it is not wrong."""
+        self._label(wrong=False)
+
+    def note_label(self, wrong: bool) -> None:
+        """The label of one of the kept tokens, in any order."""
+        assert self.pending > 0, "only what was kept is labelled"
+        self.pending -= 1
+        self._label(wrong=wrong)
+
+    def note_forced(self) -> None:
+        """A token is kept though `keeps` says no, as nobody can be asked: it moves nothing here, then or when judged."""
+        self.outages.kept += 1
+
+    def note_forced_label(self, wrong: bool) -> None:
+        """The label of one of these."""
+        self.outages.judged += 1
+        self.outages.wrong += wrong
+
+    def note_forgotten(self, kept: int) -> None:
+        """So many kept tokens were rolled back: they are none of the answer, and get no label."""
+        self.pending -= kept
+
+    @property
+    def produced(self) -> int:
+        """Tokens so far."""
+        return self.labelled + self.pending
+
+    def _label(self, *, wrong: bool) -> None:
+        self.labelled += 1
+        self.wrong += wrong
+        self.threshold = min(1.0, self.threshold + self.budget.step * (self.budget.risk - wrong))
