@@ -103,7 +103,7 @@ class Credulous(RiskControl):
 
 @pytest.mark.parametrize("broken", [Floored, Forgetful])
 def test_a_broken_control_exceeds_the_bound(broken: type[RiskControl]) -> None:
-    assert worst_excess(broken(Budget(0.02)), adversarial, delay=8, order="any", seed=1) > 1
+    assert worst_excess(broken(Budget(0.02)), adversarial, delay=8, order="any", seed=1, n=3000) > 1
 
 
 def test_keeping_with_too_many_labels_outstanding_exceeds_the_bound_and_is_refused() -> None:

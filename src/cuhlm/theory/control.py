@@ -103,7 +103,7 @@ class RiskControl:
         self._label(wrong=wrong)
 
     def note_forced(self) -> None:
-        """A token is kept though `keeps` says no, as nobody can be asked: it moves nothing here, then or when judged."""
+        """A token is kept though `keeps` says no, as nobody can be asked: it moves nothing, then or when judged."""
         self.outages.kept += 1
 
     def note_forced_label(self, wrong: bool) -> None:
