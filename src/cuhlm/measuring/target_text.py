@@ -43,7 +43,6 @@ def walk(
     vocab_size = min(draft.card.vocab_size, target.card.vocab_size)
     room = min(draft.card.context_length, target.card.context_length) - len(prompt)
     history = list(prompt)
-    end_tokens = draft.tokenizer.end_tokens | target.tokenizer.end_tokens
     draft_sequence, target_sequence = draft.open(), target.open()
     try:
         for _ in range(min(max_tokens, room)):
@@ -53,7 +52,7 @@ def walk(
             token = race(distribution(row, sampling), seed, len(history)).token
             yield TextPosition(len(history), draft_logits[0, :vocab_size], row, token)
             history.append(token)
-            if token in end_tokens:
+            if token in target.card.end_tokens:
                 return
     finally:
         draft_sequence.close()
