@@ -81,6 +81,8 @@ def print_pair(device: Device, profile: Profile | None, *, as_json: bool) -> Non
     console.print(_cards_table({role: card for role, card in cards.items() if card}))
     if device.target is not None:
         console.print(f"The two share a vocabulary of {device.vocab_size} tokens: they can work together.")
+        for note in device.notes:
+            console.print(f"Note: {visible(note)}.")
         console.print(profile_lines(profile) if profile else "No profile: `cuhlm calibrate` makes one for this pair.")
 
 
@@ -117,6 +119,8 @@ _CARD_ROWS = (
     ("vocabulary", lambda card: f"{card.vocab_size} tokens, {card.vocab_fingerprint[:12]}"),
     ("context", lambda card: f"{card.context_length} tokens"),
     ("numerics", _numerics),
+    ("spoken to", lambda card: "in its chat template" if card.chat.template else "as plain text: it has none"),
+    ("sampling", lambda card: f"{card.sampling}, says its file" if card.sampling else "its file says nothing of it"),
 )
 
 
