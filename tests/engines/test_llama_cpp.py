@@ -85,7 +85,7 @@ def test_a_truncated_model_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"No such file.*check the path"):
         LlamaCppEngine.load(tmp_path / "none.gguf")
-    with pytest.raises(ModelError, match="Is a directory"):
+    with pytest.raises(ModelError, match="is no file; expected a GGUF file"):
         LlamaCppEngine.load(tmp_path)
 
 

@@ -46,6 +46,9 @@ _LOOKS = 1000
 _LOOKS_SECONDS = 60.0
 """So many looks for a verdict take no longer, on a busy machine either, unless each waits."""
 
+_SETTLES_SECONDS = 0.1
+"""By then a verdict that should not come has come."""
+
 
 def link_target() -> ToyEngine:
     """The target that the verifier behind the link must have."""
@@ -370,6 +373,7 @@ def _expect_nothing(session: LinkSession, promise: str) -> None:
     for _ in range(_LOOKS):
         _expect(session.receive(0) is None, promise)
         _expect(time.monotonic() < waits_at, "to look for a verdict does not wait")
+    _expect(session.receive(_SETTLES_SECONDS) is None, promise)
 
 
 def _expect_refusal(session: LinkSession, what: str) -> None:

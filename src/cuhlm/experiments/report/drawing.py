@@ -4,7 +4,7 @@ import base64
 import io
 import math
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -27,9 +27,9 @@ CAPTION_WIDTH = 150
 LEGEND_COLUMNS = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Drawing:
-    """A figure with what a stranger needs to read it, written into the picture itself.
+    """A figure with what a stranger needs to read it, written into the picture where it stands alone.
 
     Attributes:
         name: of its files.
@@ -42,24 +42,15 @@ class Drawing:
     title: str
     caption: str
     figure: Figure
+    _panels_height: float = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make room below the panels for the legend, where there is one, and the caption."""
-        figure, lines = self.figure, textwrap.wrap(self.caption, CAPTION_WIDTH)
-        caption, legend = 0.2 + 0.17 * len(lines), 0.0
-        if figure.legends:
-            legend = 0.1 + 0.25 * math.ceil(len(figure.legends[0].get_texts()) / LEGEND_COLUMNS)
-        height = figure.get_figheight() + 0.4 + caption + legend
-        figure.set_figheight(height)
-        figure.suptitle(self.title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-        figure.text(0.01, 0.08 / height, "\n".join(lines), va="bottom", fontsize=8.5, color=GREY, linespacing=1.3)
-        for each in figure.legends:
-            each.set_bbox_to_anchor((0.5, caption / height), transform=figure.transFigure)
-        bottom = (caption + legend) / height
-        figure.set_layout_engine("constrained", rect=(0, bottom, 1, 1 - bottom))
+        """Remember the height of the panels alone: what stands around them differs."""
+        self._panels_height = self.figure.get_figheight()
 
     def save(self, folder: Path) -> None:
         """Write NAME.png and NAME.svg."""
+        self._lay_out(with_words=True)
         folder.mkdir(parents=True, exist_ok=True)
         with written_whole(folder / f"{self.name}.png") as partial:
             self.figure.savefig(partial, dpi=150)
@@ -68,10 +59,29 @@ class Drawing:
 
     @property
     def address(self) -> str:
-        """The picture as a data address, for a page that fetches nothing."""
+        """The picture as a data address, for a page that fetches nothing and has the title and caption as text."""
+        self._lay_out(with_words=False)
         file = io.BytesIO()
         self.figure.savefig(file, format="svg", metadata={"Date": None})
         return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
+
+    def _lay_out(self, *, with_words: bool) -> None:
+        """Below the panels the legend, where there is one; around them, if asked, title and caption."""
+        figure = self.figure
+        lines = textwrap.wrap(self.caption, CAPTION_WIDTH) if with_words else []
+        title, caption, legend = (0.4, 0.2 + 0.17 * len(lines), 0.0) if with_words else (0.0, 0.0, 0.0)
+        if figure.legends:
+            legend = 0.1 + 0.25 * math.ceil(len(figure.legends[0].get_texts()) / LEGEND_COLUMNS)
+        height = self._panels_height + title + caption + legend
+        figure.set_figheight(height)
+        for text in list(figure.texts):
+            text.remove()
+        figure.suptitle(self.title if with_words else "", x=0.01, ha="left", fontsize=13, fontweight="bold")
+        figure.text(0.01, 0.08 / height, "\n".join(lines), va="bottom", fontsize=8.5, color=GREY, linespacing=1.3)
+        for each in figure.legends:
+            each.set_bbox_to_anchor((0.5, caption / height), transform=figure.transFigure)
+        bottom = (caption + legend) / height
+        figure.set_layout_engine("constrained", rect=(0, bottom, 1, 1 - bottom))
 
 
 def canvas(panels: int = 1, *, rows: int = 1, height: float = 4.2) -> tuple[Figure, list[Axes]]:

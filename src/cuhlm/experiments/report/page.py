@@ -1,12 +1,14 @@
 """The report: one HTML file that fetches nothing, for a reader who knows neither this run nor this program."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 import jinja2
+import markupsafe
 
 from cuhlm.experiments.grid.run import Grid
 from cuhlm.experiments.grid.spec import Spec
@@ -74,8 +76,9 @@ def render(
         made: the environment.
     """
     template = files("cuhlm.experiments.report").joinpath("page.html.j2").read_text(encoding="utf-8")
-    page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
-    return page.render(
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["code"] = _with_code
+    return environment.from_string(template).render(
         spec=spec,
         grid=grid,
         n_prompts=len(results.points[0].counts[0]) if results.points else 0,
@@ -87,6 +90,11 @@ def render(
         made=made,
         has_similarity=results.has_similarity,
     )
+
+
+def _with_code(text: str) -> markupsafe.Markup:
+    """`text` as HTML, what stands between backticks as code."""
+    return markupsafe.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(markupsafe.escape(text))))
 
 
 def shown(title: str, note: str, rows: Sequence[TableRow]) -> Shown:
