@@ -67,13 +67,15 @@ class GgufTokenizer:
     def _vocabulary(self) -> tuple[bytes, ...]:
         return tuple(self._bytes_of(token, names_controls=True) for token in range(self._model.vocab_size))
 
-    def _names(self, attributes: int) -> frozenset[str]:
+    @cached_property
+    def _attributes(self) -> tuple[int, ...]:
+        """``llama_token_attr`` of each token; a tenth of a second for 150 000."""
         vocab, attributes_of = self._model.vocab, self._lib.llama_vocab_get_attr
-        names = (
-            self._bytes_of(token, names_controls=True).decode(errors="replace")
-            for token in range(self._model.vocab_size)
-            if attributes_of(vocab, token) & attributes
-        )
+        return tuple(attributes_of(vocab, token) for token in range(self._model.vocab_size))
+
+    def _names(self, attributes: int) -> frozenset[str]:
+        found = (token for token, has in enumerate(self._attributes) if has & attributes)
+        names = (self._bytes_of(token, names_controls=True).decode(errors="replace") for token in found)
         return frozenset(name for name in names if name)
 
     def _special(self, function: str) -> str:
