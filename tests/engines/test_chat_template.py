@@ -80,3 +80,8 @@ def test_a_strangers_template_cannot_hold_us_up(monkeypatch: pytest.MonkeyPatch)
 def test_a_strangers_template_cannot_fill_the_memory() -> None:
     with pytest.raises(ModelError, match=r"MemoryError|wants more memory"):
         confined("{{ ('x' * 2000000000) | length }}")
+
+
+def test_a_strangers_template_cannot_make_a_text_without_end() -> None:
+    with pytest.raises(ModelError, match="it makes 20000000 characters"):
+        confined("{{ 'x' * 20000000 }}")

@@ -19,6 +19,8 @@ _FAILURES = (ArithmeticError, AttributeError, LookupError, MemoryError, Recursio
 
 CONFINED_SECONDS = 5
 _CONFINED_BYTES = 2**30
+_CONFINED_CHARACTERS = 10**7
+"""What a stranger's template may take: time, memory, and the length of what it makes."""
 
 
 def rendered(chat: ChatFormat, messages: Messages, *, confined: bool = False) -> str:
@@ -112,6 +114,8 @@ def _serve_confined() -> None:
     asked = json.load(sys.stdin)
     try:
         answer = {"text": render(**asked)}
+        if len(answer["text"]) > _CONFINED_CHARACTERS:
+            raise _failed(asked["messages"], f"it makes {len(answer['text'])} characters")
     except ModelError as error:
         answer = {"error": str(error)}
     json.dump(answer, sys.stdout)
