@@ -2,10 +2,10 @@
 
     python benchmarks/risk_signals.py --prompts experiments/prompts/evaluation.jsonl [--draft …] [--target …] [--json …]
 
-On the target's own texts, at each temperature: u and the race's gap of the keyed draft, x_d, and whether keeping it
-would be wrong. Scores are fitted on the texts of two thirds of the prompts and used on the others, in turn; intervals
-are 95 % bootstrap over prompts. `kept`: the largest share that a threshold keeps with so many wrong among the kept,
-chosen on the very tokens, so a little better than a threshold that was chosen before.
+On the target's own texts, at each temperature: u and the race's gap of the keyed draft, its plausibility to the draft
+model (own), and whether keeping it would be wrong. Scores are fitted on the texts of two thirds of the prompts and used
+on the others, in turn; intervals are 95 % bootstrap over prompts. `kept`: the largest share that a threshold keeps with
+so many wrong among the kept, chosen on the very tokens, so a little better than a threshold that was chosen before.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from cuhlm.theory.uncertainty import bin_midpoints, expected_disagreement
 
 RISKS = (0.005, 0.01, 0.02, 0.05)
 FOLDS = 3
-SCORES = {"u": (0,), "gap": (1,), "x_d": (2,), "all": (0, 1, 2)}
+SCORES = {"u": (0, 1), "gap": (2,), "own": (3,), "all": (0, 1, 2, 3)}
 RESAMPLES = 200
 
 Floats = npt.NDArray[np.float64]
@@ -54,7 +54,7 @@ def measure(draft, target, prompts, temperature: float, max_tokens: int) -> Toke
             x, y = (distribution(logits, sampling) for logits in (at.draft_logits, at.target_logits))
             drawn = race(x, number, at.position)
             u = expected_disagreement(LogitRow.of(at.draft_logits), drawn.token, temperatures=midpoints)
-            tokens.features.append(Signals(u, drawn.gap, float(x[drawn.token])).features())
+            tokens.features.append(Signals(u, drawn.gap, plausibility(at.draft_logits, drawn.token)).features())
             tokens.text.append(number)
             tokens.wrong[Wrong.PLAUSIBLE].append(float(plausibility(at.target_logits, drawn.token) < PLAUSIBLE))
             tokens.wrong[Wrong.BETA].append(rejection_probability(x, y, drawn.token))
@@ -103,7 +103,7 @@ def main() -> None:
         load_engine(arguments.draft, context_length=1024, threads=arguments.threads) as draft,
         load_engine(arguments.target, context_length=1024, threads=arguments.threads) as target,
     ):
-        for temperature in (0.0, 0.7, 1.0):
+        for temperature in (0.7, 1.0, 0.0):
             tokens = measure(draft, target, prompts, temperature, arguments.max_tokens)
             features, text = np.array(tokens.features), np.array(tokens.text)
             print(f"T = {temperature:g}: {len(text)} positions of {len(prompts)} texts", flush=True)

@@ -15,8 +15,8 @@ from cuhlm.errors import ConfigurationError
 from cuhlm.given import number, whole
 from cuhlm.link.grpc import GrpcLink, Security
 from cuhlm.messages import Sampling
-from cuhlm.methods import METHODS, DraftFrom
-from cuhlm.profiles import UncertaintySettings
+from cuhlm.methods import METHODS, DraftFrom, find_method
+from cuhlm.profiles import UncertaintySettings, load_profile
 from cuhlm.settings import Settings, settings_for
 from cuhlm.testing import ToyEngine
 from cuhlm.theory.uncertainty import Measure
@@ -85,6 +85,12 @@ def test_what_numpy_calls_a_number_is_one_and_a_row_of_them_is_a_prompt() -> Non
         (lambda: Security(5), "the token is 5; expected a str"),
         (lambda: Security("a", 5), "the certificate authority is 5; expected a path"),
         (lambda: GrpcLink(5), "the address is 5; expected a str"),
+        (lambda: Security("a", insecure="false"), "insecure is 'false'; expected a bool"),
+        (lambda: Security("a", "a\0b"), "the certificate authority is 'a.x00b'; expected a path"),
+        (lambda: load_profile("a\0b"), "the profile is 'a.x00b'; expected a path"),
+        (lambda: find_method([]), r"the method \[\] is unknown"),
+        (lambda: Request(np.array(1)), r"the prompt is array\(1\); expected whole numbers"),
+        (lambda: settings_for(METHODS["u-hlm"], None, threshold=np.array([1.0, 2.0])), "threshold is .*a number"),
         (lambda: GrpcLink("127.0.0.1:1", security="secret"), "the security is 'secret'; expected a Security"),
         (lambda: Verifier(ToyEngine(), max_sessions=0), "the number of sessions is 0; expected 1 or more"),
         (lambda: LlamaCppEngine.load(5), "the model is 5; expected a path"),

@@ -6,7 +6,7 @@ wrong one makes a difference. Numbers of numpy are as good as Python's.
 
 import operator
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from numbers import Real
 from os import PathLike
@@ -73,7 +73,9 @@ def path(name: str, value: object) -> Path:
     Raises:
         ConfigurationError: it is neither one nor a text.
     """
-    return Path(value) if isinstance(value, str | PathLike) else _refused(name, value, "a path")
+    if not isinstance(value, str | PathLike) or "\0" in str(value):
+        _refused(name, value, "a path")
+    return Path(value)
 
 
 def wholes(name: str, values: object) -> tuple[int, ...]:
@@ -82,9 +84,7 @@ def wholes(name: str, values: object) -> tuple[int, ...]:
     Raises:
         ConfigurationError: they are none.
     """
-    if not isinstance(values, Iterable) or isinstance(values, str | bytes):
-        _refused(name, values, "whole numbers")
-    return tuple(whole(f"one of {name}", value) for value in values)
+    return tuple(whole(f"one of {name}", value) for value in _several(name, values, "whole numbers"))
 
 
 def texts(name: str, values: object) -> tuple[str, ...]:
@@ -93,9 +93,17 @@ def texts(name: str, values: object) -> tuple[str, ...]:
     Raises:
         ConfigurationError: they are none.
     """
+    several = _several(name, values, "several texts, as in a tuple")
+    return tuple(instance(str, f"one of {name}", value) for value in several)
+
+
+def _several(name: str, values: object, expected: str) -> Iterator[object]:
     if not isinstance(values, Iterable) or isinstance(values, str | bytes):
-        _refused(name, values, "several texts, as in a tuple")
-    return tuple(instance(str, f"one of {name}", value) for value in values)
+        _refused(name, values, expected)
+    try:
+        return iter(values)
+    except TypeError:  # a number of numpy's promises to be several
+        _refused(name, values, expected)
 
 
 def _refused(name: str, value: object, expected: str) -> NoReturn:

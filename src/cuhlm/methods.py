@@ -94,7 +94,6 @@ def find_method(name: str) -> Method:
     Raises:
         ConfigurationError: there is none of that name.
     """
-    try:
-        return METHODS[name]
-    except KeyError:
-        raise ConfigurationError(f"the method {name!r} is unknown; expected one of {', '.join(METHODS)}") from None
+    if not isinstance(name, str) or name not in METHODS:
+        raise ConfigurationError(f"the method {name!r} is unknown; expected one of {', '.join(METHODS)}")
+    return METHODS[name]

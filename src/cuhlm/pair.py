@@ -114,7 +114,7 @@ def _open_link(reach: Reach, context: int | None, threads: int | None, stack: Ex
     return link
 
 
-def check_profile(path: Path | None) -> Profile | None:
+def read_profile(path: Path | None) -> Profile | None:
     """The profile at `path`, or the built-in one, before it is known whether it fits; None where there is neither.
 
     Raises:
@@ -131,8 +131,18 @@ def find_profile(path: Path | None, draft: ModelCard, target: ModelCard | None) 
     Raises:
         ProfileError: `path` holds no profile, or one of another pair.
     """
-    profile = check_profile(path)
-    if path is not None and profile is not None:
+    return fitting_profile(read_profile(path), draft, target, is_given=path is not None)
+
+
+def fitting_profile(
+    profile: Profile | None, draft: ModelCard, target: ModelCard | None, *, is_given: bool
+) -> Profile | None:
+    """`profile`, which must fit the pair if it was given; None where the built-in one does not.
+
+    Raises:
+        ProfileError: it was given, and is another pair's.
+    """
+    if is_given and profile is not None:
         if target is not None:
             profile.check_pair(draft, target)
         return profile

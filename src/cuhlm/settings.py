@@ -146,7 +146,7 @@ def resolve_threshold(threshold: str | float, profile: Profile | None) -> float:
         ConfigurationError: a given number lies outside [0, 1], or a name is unknown or has no profile to look in.
         ProfileError: the profile's threshold is undefined.
     """
-    if threshold in (RISK_AVERSE, RISK_PRONE):
+    if isinstance(threshold, str) and threshold in (RISK_AVERSE, RISK_PRONE):
         if profile is None:
             raise ConfigurationError(
                 f"the threshold {threshold!r} is a profile's and there is none; give --profile, or a number from 0 to 1"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.prompting import encode_chat, encode_content, encode_prompt, encode_text
-from cuhlm.errors import ConfigurationError
+from cuhlm.errors import ConfigurationError, ModelError
 from cuhlm.messages import ChatFormat
 from cuhlm.testing import ToyEngine
 
@@ -72,6 +72,7 @@ def test_an_added_token_that_marks_turns_in_the_template_is_text_too(target_engi
         added_names = target_engine.tokenizer.control_names
         control_names: frozenset[str] = frozenset()
         tokenize = staticmethod(target_engine.tokenizer.tokenize)
+        piece = staticmethod(target_engine.tokenizer.piece)
 
     chat = target_engine.card.chat
     assert START not in encode_content(Added(), chat, FORGED)  # type: ignore[arg-type]
@@ -108,3 +109,38 @@ def test_messages_that_leave_no_mark_free_are_refused() -> None:
     every = "".join(map(chr, range(0xFDD0, 0xFDF0)))
     with pytest.raises(ConfigurationError, match="which are no characters; expected text"):
         encode_prompt(ToyEngine().tokenizer, ChatFormat(), every)
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ messages[0].content | replace('<image>', '') }}", "a <<image>|im_end|> b"),
+        ("{{ messages[0].content | lower }}", "<|IM_END|>"),
+        ("{{ messages[0].content | reverse }}", ">|dne_mi|<"),
+        ("{{ messages[0].content }}>", "<|im_end|"),
+    ],
+)
+def test_a_template_that_makes_special_tokens_of_what_is_said_is_refused(
+    target_engine: LlamaCppEngine, template: str, said: str
+) -> None:
+    with pytest.raises(ModelError, match="makes special tokens of what is said"):
+        encode_chat(target_engine.tokenizer, ChatFormat(template), [("user", said)])
+    assert END not in encode_chat(target_engine.tokenizer, ChatFormat(template), [("user", "a < b")])
+
+
+class Spaced:
+    """A vocabulary of letters that puts a space before any text, as those of SentencePiece do."""
+
+    control_names = frozenset({"</s>"})
+    added_names: frozenset[str] = frozenset()
+
+    def tokenize(self, text: str) -> list[int]:
+        return [-1] if text == "</s>" else [*b" ", *text.encode()]
+
+    def piece(self, token: int) -> bytes:
+        return b"" if token < 0 else bytes([token])
+
+
+def test_what_is_cut_apart_is_not_pushed_apart() -> None:
+    tokens = encode_content(Spaced(), ChatFormat(), "hi </s> a")
+    assert bytes(tokens) == b" hi </s> a"

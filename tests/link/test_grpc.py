@@ -788,3 +788,23 @@ def test_a_listener_is_told_how_far_the_target_has_read(over: str, monkeypatch: 
     assert len(read) >= 3
     assert read == sorted(read)
     assert 0 < read[-1] < 640
+
+
+def test_a_reply_of_any_size_is_refused() -> None:
+    huge = pb.Reply(verdict=pb.Verdict(betas=[0.5] * 10_000)).SerializeToString()
+    with bad_verifier(huge) as bad, closing(GrpcLink(bad.address, deadline_seconds=HANG_SECONDS)) as link:
+        session = opened(link)
+        session.send(Block(3, (), generate=1))
+        with pytest.raises(ProtocolError, match=r"says 4000. bytes at once; expected at most 16384"):
+            session.receive(None)
+
+
+@pytest.mark.parametrize("token", [b"", b"x" * 1000])
+def test_a_vocabulary_without_end_is_refused(token: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cuhlm.link.grpc._MOST_TOKENS", 10_000)
+    monkeypatch.setattr("cuhlm.link.grpc._MOST_VOCABULARY_BYTES", 2**20)
+    page = pb.VocabularyPage(tokens=[token] * 1000).SerializeToString()
+    with bad_verifier() as bad, closing(GrpcLink(bad.address, deadline_seconds=HANG_SECONDS)) as link:
+        bad.pages = [page] * 100
+        with pytest.raises(ProtocolError, match="has a vocabulary of more than"):
+            link.vocabulary()

@@ -43,10 +43,10 @@ def test_too_few_tokens_are_refused() -> None:
 
 
 @given(st.floats(0, 1), st.floats(0, allow_infinity=True), st.floats(0, 1))
-def test_features_are_finite_and_a_score_is_a_chance(u: float, gap: float, probability: float) -> None:
-    features = Signals(u, gap, probability).features()
+def test_features_are_finite_and_a_score_is_a_chance(u: float, gap: float, own: float) -> None:
+    features = Signals(u, gap, own).features()
     assert all(map(math.isfinite, features))
-    assert 0 <= RiskScore(1e3, (1e3, -1e3, 1e3)).predict(features) <= 1
+    assert 0 <= RiskScore(1e3, (1e3, -1e3, 1e3, -1e3)).predict(features) <= 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=40))

@@ -27,6 +27,7 @@ def test_other_hosts_stand_alone(port: int, host: str) -> None:
     [
         *("", ":", "host", "host:", ":80", "[]:80", "[::1:80", "::1]:80", "[::1]", "host:80:", "a:b:80"),
         *("host:-1", "host:+1", "host:1e3", "host:0", "host:65536", "host: 80", "host:٨٠", "host:²"),
+        *("a\nb:80", "caf\udce9:80", "münchen:80"),
     ],
 )
 def test_what_is_no_address_is_refused_and_named(address: str) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from google.protobuf.message import Message
@@ -225,6 +225,21 @@ def test_a_rule_that_this_version_does_not_know_is_refused_by_its_number(rule: i
 def test_a_card_of_no_model_is_refused(card: pb.ModelCard) -> None:
     with pytest.raises(ProtocolError, match="expected a vocabulary, the end tokens in it, and a context"):
         card_from_wire(sent(card))
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"name": "x" * 2000}, "a name of 2000 characters"),
+        ({"chat": pb.ChatFormat(template="x" * 300_000)}, "a chat template of 300000 characters"),
+        ({"chat": pb.ChatFormat(start="x" * 2000)}, "a name of 2000 characters"),
+        ({"end_tokens": [1] * 2000}, "with 2000 end tokens; expected at most 1000"),
+        ({"sampling": pb.Sampling(temperature=200, top_p=1)}, "the verifier recommends: temperature is 200"),
+    ],
+)
+def test_a_card_of_endless_texts_is_refused(more: dict[str, Any], told: str) -> None:
+    with pytest.raises(ProtocolError, match=told):
+        card_from_wire(sent(pb.ModelCard(protocol=PROTOCOL, vocab_size=9, context_length=9, **more)))
 
 
 def test_what_is_missing_has_protobufs_default_and_an_opening_without_sampling_or_rule_is_refused() -> None:

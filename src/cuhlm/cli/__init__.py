@@ -56,7 +56,8 @@ def main() -> None:
         try:
             _run()
         except CuhlmError as error:
-            print(f"cuhlm: {visible(str(error))}", file=sys.stderr)  # some of it may be the verifier's words
+            said = " ".join(str(error).splitlines())  # some of it may be the verifier's words
+            print(f"cuhlm: {visible(said)}", file=sys.stderr)
             sys.exit(2)
         except KeyboardInterrupt:
             sys.exit(130)

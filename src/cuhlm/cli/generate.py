@@ -55,7 +55,7 @@ def generate(
     from cuhlm.device.ending import Limits
     from cuhlm.link.grpc import Security
     from cuhlm.methods import DraftFrom, find_method
-    from cuhlm.pair import Reach, built_in_or, check_profile, find_profile, open_device, sampling_for
+    from cuhlm.pair import Reach, built_in_or, fitting_profile, open_device, read_profile, sampling_for
     from cuhlm.settings import sampling_note, settings_for
     from cuhlm.writable import check_writable
 
@@ -75,10 +75,11 @@ def generate(
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     # Before a model is loaded, which takes seconds: the numbers that the pair will give cannot be wrong, these can.
     request = Request((0,), sampling_for(None, given), seed, Limits(max_tokens, tuple(stop or ())))
-    with_numbers(check_profile(profile))
+    read = read_profile(profile)
+    with_numbers(read)
     reach, notes = built_in_or(Reach(verifier, target, Security(token, tls_ca, insecure), deadline), draft, chosen)
     with open_device(draft, reach, context=context, threads=threads) as device:
-        numbers = find_profile(profile, device.draft.card, device.target)
+        numbers = fitting_profile(read, device.draft.card, device.target, is_given=profile is not None)
         settings = with_numbers(numbers)
         sampling = sampling_for(device.target or device.draft.card, given)
         request = replace(request, prompt=device.prompt(prompt, system=system, raw=raw), sampling=sampling)

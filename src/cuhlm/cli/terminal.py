@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+_TURNS = "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Ends of lines, and what turns the direction of the text behind it."""
+
 Column = TypeVar("Column")
 
 
@@ -129,4 +132,4 @@ class _Notes(_Output):
 
 
 def _controls(character: str) -> bool:
-    return ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
+    return ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 or character in _TURNS

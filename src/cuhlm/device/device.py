@@ -271,7 +271,7 @@ class Device(Closing):
 
 
 def _told_to(listener: Listener, request: Request) -> Callable[[int], None]:
-    return lambda prompt_read: listener(Reading(prompt_read, len(request.prompt)))
+    return lambda prompt_read: listener(Reading(min(prompt_read, len(request.prompt)), len(request.prompt)))
 
 
 def _asking_one_by_one(settings: Settings) -> Settings:

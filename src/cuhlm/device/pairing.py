@@ -1,5 +1,6 @@
 """Whether draft and target can work together (design 2.1)."""
 
+import reprlib
 from collections.abc import Callable, Sequence
 
 from cuhlm.engines.base import Engine
@@ -39,7 +40,7 @@ def differences(draft: ModelCard, target: ModelCard) -> list[str]:
     if draft.chat != target.chat:
         notes.append(f"the chat template of the draft {draft.name!r} is not that of the target, which is used")
     if draft.end_tokens != target.end_tokens:
-        ours, theirs = (sorted(card.end_tokens) for card in (draft, target))
+        ours, theirs = (reprlib.repr(sorted(card.end_tokens)) for card in (draft, target))
         notes.append(f"the draft {draft.name!r} ends with the tokens {ours}, the target with {theirs}, which count")
     return notes
 

@@ -14,13 +14,17 @@ from cuhlm.messages import ChatFormat
 Messages = Sequence[tuple[str, str]]
 """Role and content of each, in order."""
 
-_FAILURES = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
+_FAILURES = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError),
+)
 """What the code of a template may raise."""
 
 CONFINED_SECONDS = 5
 _CONFINED_BYTES = 2**30
-_CONFINED_CHARACTERS = 10**7
-"""What a stranger's template may take: time, memory, and the length of what it makes."""
+_CONFINED_CHARACTERS = 10**5
+"""What a stranger's template may take: time, memory, and what it may add to what is said."""
+
+_LONGEST_REASON = 300
 
 
 def rendered(chat: ChatFormat, messages: Messages, *, confined: bool = False) -> str:
@@ -80,6 +84,7 @@ def render(template: str, messages: Messages, *, start: str, end: str) -> str:
 
 def _failed(messages: Messages, why: str) -> ModelError:
     roles = ", ".join(role for role, _ in messages)
+    why = why if len(why) <= _LONGEST_REASON else why[:_LONGEST_REASON] + "…"
     return ModelError(
         f"the model's chat template fails on messages of the roles {roles}: {why}; expected roles it accepts, as a "
         "rule an optional system message, then user and assistant in turn; change the messages, or send the prompt as "
@@ -92,13 +97,13 @@ def _render_confined(chat: ChatFormat, messages: Messages) -> str:
     asked = json.dumps({"template": chat.template, "messages": messages, "start": chat.start, "end": chat.end})
     try:
         found = subprocess.run(
-            [sys.executable, "-m", __name__], input=asked, capture_output=True, text=True, encoding="utf-8",
+            [sys.executable, "-P", "-m", __name__], input=asked, capture_output=True, text=True, encoding="utf-8",
             timeout=CONFINED_SECONDS, check=True,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise _failed(messages, f"it runs for more than {CONFINED_SECONDS} s") from error
     except subprocess.CalledProcessError as error:
-        raise _failed(messages, "it wants more memory than it is given") from error
+        raise _failed(messages, f"its process ends with {error.returncode}, perhaps for want of memory") from error
     answer = json.loads(found.stdout)
     if "error" in answer:
         raise ModelError(answer["error"])
@@ -114,7 +119,8 @@ def _serve_confined() -> None:
     asked = json.load(sys.stdin)
     try:
         answer = {"text": render(**asked)}
-        if len(answer["text"]) > _CONFINED_CHARACTERS:
+        said = sum(len(content) for _, content in asked["messages"])
+        if len(answer["text"]) > _CONFINED_CHARACTERS + 2 * said:
             raise _failed(asked["messages"], f"it makes {len(answer['text'])} characters")
     except ModelError as error:
         answer = {"error": str(error)}

@@ -5,12 +5,13 @@ turn and speak as the system.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from cuhlm.engines.base import Tokenizer
 from cuhlm.engines.chat_template import rendered
-from cuhlm.errors import ConfigurationError
+from cuhlm.errors import ConfigurationError, ModelError
 from cuhlm.given import instance
 from cuhlm.messages import ChatFormat
 
@@ -39,11 +40,17 @@ def encode_chat(
 
     Raises:
         ConfigurationError: a content is no Unicode.
-        ModelError: the template fails on these messages.
+        ModelError: the template fails on these messages, or makes special tokens of what is said in them.
     """
     names, mark = _special_names(tokenizer, chat), _unused(content for _, content in messages)
     cut = [(role, _cut(content, names, mark)) for role, content in messages]
-    return _begun(tokenizer, chat, _joined(tokenizer, rendered(chat, cut, confined=confined), mark))
+    tokens = _joined(tokenizer, rendered(chat, cut, confined=confined), mark)
+    firsts = {name[0] for name in names}
+    if any(firsts.intersection(content) for _, content in messages):
+        harmless = [(role, "".join("x" if each in firsts else each for each in said)) for role, said in messages]
+        usual = tokenizer.tokenize(rendered(chat, harmless, confined=confined))
+        _check_special(tokens, usual, {tokenizer.tokenize(name)[0] for name in names})
+    return _begun(tokenizer, chat, tokens)
 
 
 def encode_content(tokenizer: Tokenizer, chat: ChatFormat, content: str) -> tuple[int, ...]:
@@ -85,7 +92,33 @@ def _special_names(tokenizer: Tokenizer, chat: ChatFormat) -> frozenset[str]:
 
 def _joined(tokenizer: Tokenizer, cut: str, mark: str) -> list[int]:
     """The tokens of the pieces of a text, each read apart."""
-    return [token for piece in cut.split(mark) if piece for token in tokenizer.tokenize(piece)]
+    first, *others = cut.split(mark)
+    tokens = tokenizer.tokenize(first) if first else []
+    for other in filter(None, others):
+        tokens += _continued(tokenizer, other)
+    return tokens
+
+
+def _continued(tokenizer: Tokenizer, text: str) -> list[int]:
+    """The tokens of `text` in the middle of another: without the space that some vocabularies put before any text."""
+    tokens = tokenizer.tokenize(text)
+    if text.startswith(" ") or not tokenizer.piece(tokens[0]).startswith(b" "):
+        return tokens
+    behind_a_line_end, read = tokenizer.tokenize("\n" + text), b""
+    for at, token in enumerate(behind_a_line_end, 1):
+        read += tokenizer.piece(token)
+        if read.strip(b" ") == b"\n":
+            return behind_a_line_end[at:]
+    return tokens
+
+
+def _check_special(tokens: list[int], usual: list[int], special: set[int]) -> None:
+    """Refuse more special tokens than a template makes of harmless contents: it may join, strip or rewrite them."""
+    if Counter(token for token in tokens if token in special) - Counter(usual):
+        raise ModelError(
+            "the model's chat template makes special tokens of what is said in the messages; expected one that lets it "
+            "stand; change the messages, or send the prompt as plain text, special tokens and all"
+        )
 
 
 def _unused(contents: Iterable[str]) -> str:

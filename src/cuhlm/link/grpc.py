@@ -43,9 +43,15 @@ _OPTIONS = (
     ("grpc.enable_retries", 0),  # a block is never resent behind the session's back
     ("grpc.initial_reconnect_backoff_ms", 200),  # a verifier that is back is found within a second or two: gRPC's own
     ("grpc.max_reconnect_backoff_ms", 1000),  # patience grows to minutes, in which it is called unreachable
-    ("grpc.max_receive_message_length", 16 * 2**20),
+    ("grpc.max_receive_message_length", 4 * 2**20),
 )
 _TOO_LARGE = "message larger than max"  # in gRPC's own words; the status is that of a verifier without a place
+
+_LONGEST_REPLY = 2**14
+"""Bytes: far more than a verdict on the longest block."""
+
+_MOST_TOKENS, _MOST_VOCABULARY_BYTES = 2**21, 2**26
+"""Of a target's vocabulary: ten times the largest that there are."""
 
 _MOST_UNREAD = 1024
 """Replies that may wait for the device: a verifier that sends without being asked must not fill its memory."""
@@ -75,6 +81,7 @@ class Security:
 
     def __post_init__(self) -> None:
         check_token(self.token)
+        instance(bool, "insecure", self.insecure)
         if self.certificate_authority is not None:
             authority = path("the certificate authority", self.certificate_authority)
             object.__setattr__(self, "certificate_authority", authority)
@@ -129,7 +136,15 @@ class GrpcLink(Closing):
         try:
             metadata = to_metadata(self._security.token)
             pages = call(pb.VocabularyRequest(), timeout=self._deadline_seconds, metadata=metadata)
-            tokens = [token for page in pages for token in parsed(pb.VocabularyPage, page).tokens]
+            tokens, size = list[bytes](), 0
+            for page in pages:
+                tokens += parsed(pb.VocabularyPage, page).tokens
+                size += len(page)
+                if len(tokens) > _MOST_TOKENS or size > _MOST_VOCABULARY_BYTES:
+                    raise ProtocolError(
+                        f"{self._address} has a vocabulary of more than {len(tokens)} tokens or {size} bytes; expected "
+                        f"at most {_MOST_TOKENS} and {_MOST_VOCABULARY_BYTES}; is it a cuhlm verifier?"
+                    )
         except grpc.RpcError as error:
             raise _translated(error, self._address, self._deadline_seconds) from None
         if not tokens:
@@ -298,6 +313,11 @@ class GrpcSession:
     def _receive_all(self) -> None:
         try:
             for reply in self._call:
+                if len(reply) > _LONGEST_REPLY:
+                    raise ProtocolError(
+                        f"{self._address} says {len(reply)} bytes at once; expected at most {_LONGEST_REPLY}; "
+                        "is it a cuhlm verifier?"
+                    )
                 self._take(parsed(pb.Reply, reply))
             self._ended = LinkError(f"the verifier at {self._address} ended the session; try again")
         except grpc.RpcError as error:

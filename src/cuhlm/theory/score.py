@@ -27,9 +27,9 @@ class Wrong(StrEnum):
     KEYED = "keyed"  # the target draws another one with the shared seed
 
 
-def plausibility(target_logits: Array, token: int) -> float:
-    """y_d / max y at T = 1, in [0, 1], from the target's raw logits, shape (|V|,): 1 for its most probable token."""
-    return math.exp(float(target_logits[token]) - float(target_logits.max()))
+def plausibility(logits: Array, token: int) -> float:
+    """p_d / max p at T = 1, in [0, 1], from a model's raw logits, shape (|V|,): 1 for its most probable token."""
+    return math.exp(float(logits[token]) - float(logits.max()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +39,20 @@ class Signals:
     Attributes:
         u: uncertainty, in [0, 1].
         gap: of the race that drew it, at least 0; infinite where nothing else could be drawn.
-        probability: x_d, in (0, 1].
+        plausibility: of the draft to the draft model itself, in (0, 1].
     """
 
     u: float
     gap: float
-    probability: float
+    plausibility: float
 
     def features(self) -> tuple[float, ...]:
-        """As the model takes them, each finite: ln u, the gap's closeness 1/(1 + gap), −ln x_d."""
+        """As the model takes them, each finite: ln u, u, the gap's closeness 1/(1 + gap), −ln of the plausibility."""
         return (
             math.log(max(self.u, _SMALLEST)),
+            self.u,
             1 / (1 + self.gap),
-            -math.log(max(self.probability, _SMALLEST)),
+            -math.log(max(self.plausibility, _SMALLEST)),
         )
 
 

@@ -74,8 +74,9 @@ WORKING_SECONDS = 0.5
 """A device that waits is told so often that the target is at work, where it is: its deadline is for silence, not for
 long prompts, its own or others'."""
 
-_MOST_CALLS = 256
-"""At once, beside one for each session: whoever calls may have no token, and each takes memory."""
+_MOST_CALLS = 4096
+"""At once: whoever calls may have no token, and each takes memory. Far above what devices need, as calls that are never
+read would else shut out all others."""
 
 _OPENING_THREADS = 4  # opening waits for the end of a forward pass
 
@@ -120,8 +121,7 @@ class Server:
         self._stopping = False
         self._streams: set[asyncio.Task[Any] | None] = set()
         self._opening = ThreadPoolExecutor(_OPENING_THREADS, thread_name_prefix="cuhlm-opening")
-        calls = _MOST_CALLS + verifier.card.max_sessions
-        self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=calls)
+        self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
         self._server.add_generic_rpc_handlers((self._handlers(),))
         try:
             self.port = self._bind(listen, certificate)

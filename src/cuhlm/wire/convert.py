@@ -20,6 +20,7 @@ the target drew by other random numbers and took no drafts ahead, did not say so
 the device how the target is spoken to."""
 
 _LONGEST_NAME, _LONGEST_TEMPLATE = 1000, 200_000  # characters; the longest templates of today have 20 000
+_MOST_END_TOKENS = 1000
 
 _RULES = {Verification.SPECULATIVE: pb.SPECULATIVE, Verification.KEYED: pb.KEYED, Verification.TARGET: pb.TARGET}
 
@@ -84,11 +85,16 @@ def card_from_wire(card: pb.ModelCard) -> ModelCard:
         end_tokens=frozenset(card.end_tokens),
         fingerprint=card.fingerprint,
         chat=ChatFormat(card.chat.template, card.chat.start, card.chat.end, card.chat.adds_start),
-        sampling=_sampling_from_wire(card.sampling) if card.HasField("sampling") else None,
+        sampling=_sampling_from_wire(card.sampling, "the verifier recommends: ") if card.HasField("sampling") else None,
     )
 
 
 def _check_lengths(card: pb.ModelCard) -> None:
+    if len(card.end_tokens) > _MOST_END_TOKENS:
+        raise ProtocolError(
+            f"the verifier describes a model with {len(card.end_tokens)} end tokens; expected at most "
+            f"{_MOST_END_TOKENS}; is it a cuhlm verifier?"
+        )
     names = (card.name, card.vocab_fingerprint, card.fingerprint, card.chat.start, card.chat.end)
     for what, text, most in (
         *(("name", name, _LONGEST_NAME) for name in names),
@@ -107,13 +113,13 @@ def _sampling_to_wire(sampling: Sampling) -> pb.Sampling:
     )
 
 
-def _sampling_from_wire(sampling: pb.Sampling) -> Sampling:
+def _sampling_from_wire(sampling: pb.Sampling, whose: str = "") -> Sampling:
     try:
         return Sampling(
             temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p, min_p=sampling.min_p
         )
     except ConfigurationError as error:
-        raise ProtocolError(str(error)) from error
+        raise ProtocolError(f"{whose}{error}") from error
 
 
 def opening_to_wire(opening: Opening) -> pb.Open:

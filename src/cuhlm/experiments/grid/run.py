@@ -1,6 +1,7 @@
 """Runs the jobs that have no file yet, in several processes; everything is there to be read when it returns."""
 
 import multiprocessing
+import signal
 from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -108,7 +109,9 @@ def run_grid(spec: Spec, out: Path, *, processes: int, listener: GridListener) -
     ended = context.Event()
     with _pool(processes, ended, context) as pool:
         try:
-            cards = pool.submit(worker.cards, pair).result()
+            with _interrupts_held():  # inherited by the processes, which would die of one while they begin
+                asked = pool.submit(worker.cards, pair)
+            cards = asked.result()
             # Calibrations first: everything that waits for them comes later, and the others fill the cores meanwhile.
             first: list[Together] = [(job,) for job in calibrations.values()]
             _do(first + together(free), "calibrating, and decoding what needs no profile", pair, pool, listener)
@@ -135,6 +138,19 @@ def _pool(processes: int, ended: Event, context: SpawnContext) -> Generator[Proc
             for process in multiprocessing.active_children():
                 process.kill()
             raise
+
+
+@contextmanager
+def _interrupts_held() -> Generator[None, None, None]:
+    """Ctrl-C meanwhile comes afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):  # not on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _free_cells(spec: Spec) -> list[Cell]:
