@@ -108,11 +108,13 @@ class _ShownReading:
     def __init__(self, console: Console, prompt_tokens: int) -> None:
         self._console = console
         self._pace = Pace("reading the prompt", prompt_tokens)
+        self._heard = 0
         self._shown: ShownProgress | None = None
         self._open = ExitStack()
 
     def __call__(self, news: Drafted | Reading) -> None:
-        if isinstance(news, Reading):
+        self._heard += isinstance(news, Reading)
+        if isinstance(news, Reading) and self._heard > 1:  # what is read by then did not take long
             self._shown = self._shown or self._open.enter_context(shown_progress(self._console))
             self._pace.done = news.tokens
             self._shown.shows(self._pace)
