@@ -53,7 +53,9 @@ def drafted_at_the_end(answer: Answer) -> float:
 
 def test_where_drafting_only_slows_the_target_it_stops() -> None:
     with on_one_core(draft_noise=3.0, per_row=0.004) as device:
-        assert drafted_at_the_end(collect(device.generate(LOSSLESS, REQUEST))) < 0.1
+        # It goes by times, which a busy machine may spoil in one answer; without the trial all draft to their ends.
+        answers = (collect(device.generate(LOSSLESS, REQUEST)) for _ in range(4))
+        assert any(drafted_at_the_end(answer) < 0.1 for answer in answers)
 
 
 def test_a_device_that_asks_drafts_on_as_it_wants_few_passes_and_not_many_tokens_a_second() -> None:
