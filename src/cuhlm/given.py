@@ -6,7 +6,7 @@ wrong one makes a difference. Numbers of numpy are as good as Python's.
 
 import operator
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from numbers import Real
 from os import PathLike
@@ -17,6 +17,16 @@ from cuhlm.errors import ConfigurationError
 
 Member = TypeVar("Member", bound=StrEnum)
 T = TypeVar("T")
+
+
+def take(owner: object, kind: Callable[[str, object], object], *names: str) -> None:
+    """Let each attribute of a frozen dataclass be what `kind` makes of it.
+
+    Raises:
+        ConfigurationError: one is none of that kind.
+    """
+    for name in names:
+        object.__setattr__(owner, name, kind(name, getattr(owner, name)))
 
 
 def whole(name: str, value: object) -> int:
@@ -67,7 +77,7 @@ def instance(kind: type[T], name: str, value: object) -> T:
     return value if isinstance(value, kind) else _refused(name, value, f"a {kind.__name__}")
 
 
-def path(name: str, value: object) -> Path:
+def as_path(name: str, value: object) -> Path:
     """`value` as a path.
 
     Raises:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cuhlm.errors import ConfigurationError
-from cuhlm.given import number, whole
+from cuhlm.given import number, take, whole
 
 Array = npt.NDArray[np.float32]
 
@@ -52,9 +52,8 @@ class Sampling:
     min_p: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "top_k", whole("top_k", self.top_k))
-        for name in ("temperature", "top_p", "min_p"):
-            object.__setattr__(self, name, number(name, getattr(self, name)))
+        take(self, whole, "top_k")
+        take(self, number, "temperature", "top_p", "min_p")
         for name, value, holds, expected in (
             ("temperature", self.temperature, 0 <= self.temperature <= 100, "a number from 0 to 100"),
             ("top_k", self.top_k, 0 <= self.top_k < 2**32, "a whole number from 0 (off) to 4294967295"),

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cuhlm.errors import ConfigurationError, ProfileError
-from cuhlm.given import member, number, whole
-from cuhlm.given import path as path_of
+from cuhlm.given import as_path, member, number, take, whole
 from cuhlm.messages import ModelCard, Sampling
 from cuhlm.readable import Count, NotNegative, Share, Some, converted, read_json
 from cuhlm.records import json_values
@@ -48,9 +47,8 @@ class UncertaintySettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "measure", member(Measure, "the measure of uncertainty", self.measure))
-        object.__setattr__(self, "perturbations", whole("perturbations", self.perturbations))
-        for name in ("theta_min", "theta_max"):
-            object.__setattr__(self, name, number(name, getattr(self, name)))
+        take(self, whole, "perturbations")
+        take(self, number, "theta_min", "theta_max")
         if not 1 <= self.perturbations <= MOST_PERTURBATIONS:
             raise ConfigurationError(
                 f"perturbations is {self.perturbations}; expected 1 to {MOST_PERTURBATIONS} (the paper uses 20)"
@@ -175,7 +173,7 @@ def load_profile(path: str | Path) -> Profile:
         ProfileError: the file is missing, is no profile, one of another format, or holds a number that is out of range
             or contradicts the others.
     """
-    path = path_of("the profile", path)
+    path = as_path("the profile", path)
     try:
         fields = read_json(path, "the profile")
         if not isinstance(fields, dict) or type(fields.get("format")) is not int or fields.pop("format") != FORMAT:

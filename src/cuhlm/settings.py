@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cuhlm.errors import ConfigurationError, ProfileError
-from cuhlm.given import instance, member, number, whole
+from cuhlm.given import instance, member, number, take, whole
 from cuhlm.messages import Sampling
 from cuhlm.methods import DraftFrom, GateRule, Method, TruncationRule
 from cuhlm.profiles import Profile, UncertaintySettings
@@ -59,10 +59,8 @@ class Settings:
         instance(Method, "the method", self.method)
         instance(UncertaintySettings, "the uncertainty", self.uncertainty)
         object.__setattr__(self, "draft_from", member(DraftFrom, "draft_from", self.draft_from))
-        for name in ("k", "b_prob", "block"):
-            object.__setattr__(self, name, whole(name, getattr(self, name)))
-        for name in ("threshold", "transmit_rate", "vartheta", "patience_seconds"):
-            object.__setattr__(self, name, number(name, getattr(self, name)))
+        take(self, whole, "k", "b_prob", "block")
+        take(self, number, "threshold", "transmit_rate", "vartheta", "patience_seconds")
         for name, value, holds, expected in (
             ("the distortion bound", self.vartheta, self.vartheta >= 0, "0 or more (0.1 is usual)"),
             ("k", self.k, 1 <= self.k < 2**32, "1 to 4294967295"),

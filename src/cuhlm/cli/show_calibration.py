@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +44,8 @@ def run_calibration(
         )
     console = Console(highlight=False, markup=False, stderr=as_json)
     with (
-        closing(load_engine(draft, context_length=context, threads=threads)) as draft_engine,
-        closing(load_engine(target, context_length=context, threads=threads)) as target_engine,
+        load_engine(draft, context_length=context, threads=threads) as draft_engine,
+        load_engine(target, context_length=context, threads=threads) as target_engine,
         shown_progress(console) as progress,
     ):
         progress.begins("calibrating on prompts", len(prompts))

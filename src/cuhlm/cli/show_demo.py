@@ -5,7 +5,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def compare(conditions: Conditions, *, as_json: bool, svg: Path | None) -> None:
         progress.begins("loading the models")
         verifier = stack.enter_context(verifier_process(TARGET, context=CONTEXT, threads=threads))
         draft, target = (stack.enter_context(_engine(model, threads)) for model in (DRAFT, TARGET))
-        link = stack.enter_context(closing(GrpcLink(verifier.address, security=Security(verifier.token))))
+        link = stack.enter_context(GrpcLink(verifier.address, security=Security(verifier.token)))
         device = Device(draft, link)
         begin = Text.assemble(f"draft {DRAFT}, verifier process for {TARGET} at {verifier.address}\n", legend())
         shown.print(lambda _: begin)
@@ -169,7 +169,7 @@ class _ShownDemo:
 
 @contextmanager
 def _engine(model: str, threads: int) -> Generator[LlamaCppEngine, None, None]:
-    with closing(load_engine(model, context_length=CONTEXT, threads=threads)) as engine:
+    with load_engine(model, context_length=CONTEXT, threads=threads) as engine:
         yield engine
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import platform
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -86,7 +85,7 @@ def distill(recipe: Recipe, folder: Path, listener: "DistillationListener", *, t
     # A held-out prompt fills at most a row, template included; what follows it, at most the room.
     context = training.length + _ANSWER_ROOM
     check_plan(plan, folder)
-    with closing(LlamaCppEngine.load(recipe.target, context_length=context, threads=threads)) as engine:
+    with LlamaCppEngine.load(recipe.target, context_length=context, threads=threads) as engine:
         if threads is not None:
             torch.set_num_threads(threads)
         tokenizer, chat = engine.tokenizer, engine.card.chat

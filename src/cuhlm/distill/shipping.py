@@ -72,7 +72,7 @@ class Trial:
 
     def agreements(self, path: Path, temperatures: Sequence[float]) -> list[Agreement]:
         """Of the student at `path`, as it runs."""
-        with closing(self._load(path)) as draft:
+        with self._load(path) as draft:
             (agreements,) = measure_agreement(
                 [draft], self.target, self.prompts, temperatures, max_tokens=ANSWER_TOKENS
             )
@@ -80,7 +80,7 @@ class Trial:
 
     def speeds(self, path: Path) -> tuple[float, float, bool]:
         """Tokens per second of the student at `path` and of the target; whether the student is batch-invariant."""
-        with closing(self._load(path)) as draft:
+        with self._load(path) as draft:
             return self._speed(draft), self._speed(self.target), draft.card.batch_invariant
 
     def _load(self, path: Path) -> LlamaCppEngine:

@@ -15,7 +15,14 @@ Messages = Sequence[tuple[str, str]]
 """Role and content of each, in order."""
 
 _FAILURES = (
-    *(ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError),
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
 )
 """What the code of a template may raise."""
 

@@ -19,8 +19,7 @@ from cuhlm.engines.gguf_model import GgufModel
 from cuhlm.engines.gguf_tokenizer import GgufTokenizer
 from cuhlm.engines.llama_context import LlamaContext, Span
 from cuhlm.errors import ConfigurationError, ContextOverflow, ModelBusy, ModelError
-from cuhlm.given import path as path_of
-from cuhlm.given import whole
+from cuhlm.given import as_path, whole
 from cuhlm.messages import Array, ModelCard
 
 DEFAULT_CONTEXT_LENGTH = 2048
@@ -79,7 +78,7 @@ class LlamaCppEngine(Closing):
         sequences = whole("sequences", sequences)
         _check_range("threads", threads, 1, len(usable_cpus()), "a thread without a core only slows the others")
         _check_range("sequences", sequences, 1, MAX_SEQUENCES, "llama.cpp holds no more")
-        model = GgufModel(path_of("the model", path))
+        model = GgufModel(as_path("the model", path))
         trained = model.trained_context_length
         length = min(DEFAULT_CONTEXT_LENGTH, trained) if context_length is None else context_length
         length = whole("context_length", length)

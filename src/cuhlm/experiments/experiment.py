@@ -44,9 +44,8 @@ def run_experiment(spec: Spec, spec_file: Path, out: Path, *, processes: int, li
     made = environment()
     started = time.perf_counter()
     check_models(spec)
-    check_enough(len(prompts_of(spec, spec.calibration.prompts)) * spec.calibration.max_tokens)
-    for name in spec.prompts:
-        prompts_of(spec, name)
+    prompts = {name: len(prompts_of(spec, name)) for name in spec.prompts}
+    check_enough(prompts[spec.calibration.prompts] * spec.calibration.max_tokens)
     _check_folder(out)
     write_whole(out / "spec.toml", spec_file.read_text(encoding="utf-8"))
     _write_json(out / "effective_spec.json", dataclasses.asdict(spec))

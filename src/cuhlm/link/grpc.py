@@ -27,7 +27,7 @@ from cuhlm.errors import (
     Unauthenticated,
     VerifierBusy,
 )
-from cuhlm.given import instance, number, path
+from cuhlm.given import as_path, instance, number
 from cuhlm.link.base import LinkSession, Traffic, ignored
 from cuhlm.link.socket_bytes import Connection, OwnConnection
 from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict
@@ -83,7 +83,7 @@ class Security:
         check_token(self.token)
         instance(bool, "insecure", self.insecure)
         if self.certificate_authority is not None:
-            authority = path("the certificate authority", self.certificate_authority)
+            authority = as_path("the certificate authority", self.certificate_authority)
             object.__setattr__(self, "certificate_authority", authority)
 
 

@@ -14,7 +14,6 @@ or, to have one test per promise:
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 
 import numpy as np
 
@@ -255,7 +254,7 @@ def check_generations(engine: Engine) -> None:
         finally:
             sequence.close()
 
-    with closing(Batcher(engine)) as batcher, ThreadPoolExecutor(len(runs)) as threads:
+    with Batcher(engine) as batcher, ThreadPoolExecutor(len(runs)) as threads:
         found = list(threads.map(lambda run: generated(batcher, run), runs))
     for rows, expected in zip(found, alone, strict=True):
         _expect_same(engine, rows, expected, "a generation beside others has the logits it has alone")

@@ -84,3 +84,19 @@ def risk_averse_threshold(model: RejectionModel) -> float:
 def risk_prone_threshold(model: RejectionModel, delta: float) -> float:
     """u_th = (Δ − b) / a: skip where the predicted rejection probability is at most Δ; NaN where a ≤ 0."""
     return (delta - model.b) / model.a if model.a > 0 else float("nan")
+
+
+def threshold_at(u: Floats, beta: Floats, risk: float) -> float:
+    """The highest u_th whose skipped tokens have a mean β of at most `risk`; −1 (skip nothing) where there is none.
+
+    Args:
+        u: uncertainties, or another score of at least 0, shape (n,).
+        beta: what is risked with each token, shape (n,).
+        risk: bound on its mean.
+    """
+    order = np.argsort(u, kind="stable")
+    sorted_u = u[order]
+    means = np.cumsum(beta[order]) / np.arange(1, len(u) + 1)
+    last_of_group = np.append(sorted_u[1:] != sorted_u[:-1], True)
+    fitting = np.flatnonzero(last_of_group & (means <= risk))
+    return float(sorted_u[fitting[-1]]) if fitting.size else -1.0

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from cuhlm.errors import ConfigurationError
 from cuhlm.messages import Array
+from cuhlm.theory.rejection import threshold_at
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -123,9 +124,4 @@ def area_under_curve(score: Floats, wrong: Mask) -> float:
 
 def kept_share(score: Floats, wrong: Floats, risk: float) -> float:
     """Largest share that a threshold on the score keeps with at most `risk` wrong among the kept; all of shape (n,)."""
-    order = np.argsort(score, kind="stable")
-    ordered = score[order]
-    means = np.cumsum(wrong[order]) / np.arange(1, len(score) + 1)
-    last_of_group = np.append(ordered[1:] != ordered[:-1], True)
-    fitting = np.flatnonzero(last_of_group & (means <= risk))
-    return float(fitting[-1] + 1) / len(score) if fitting.size else 0.0
+    return float((score <= threshold_at(score, wrong, risk)).mean())

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from cuhlm.experiments.report.ablations_of_positions import threshold_at
 from cuhlm.experiments.report.drawing import PART_COLOURS, STYLES
 from cuhlm.experiments.report.headline import HeadlineRow
 from cuhlm.experiments.report.page import headline_table, interval, number, shown
 from cuhlm.measuring.bootstrap import Estimate
 from cuhlm.methods import METHODS
+from cuhlm.theory.rejection import threshold_at
 
 NAN = float("nan")
 

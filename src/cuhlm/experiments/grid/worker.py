@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import signal
 import threading
-from contextlib import closing
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -78,7 +77,7 @@ def cards(pair: Pair) -> tuple[ModelCard, ModelCard]:
         ModelError: one cannot be loaded, or their vocabularies differ.
     """
     loaded = load(pair)
-    with closing(Verifier(loaded.target)) as verifier:
+    with Verifier(loaded.target) as verifier:
         Device(loaded.draft, InProcessLink(verifier))
     return loaded.draft.card, loaded.target.card
 
@@ -95,8 +94,8 @@ def do(jobs: Together, pair: Pair) -> None:
         return
     ahead = any(isinstance(job, AnswerJob) and job.measures_quality for job in jobs)
     with (
-        closing(RecallingEngine(loaded.draft, ahead=ahead)) as draft,
-        closing(RecallingEngine(loaded.target, ahead=ahead)) as target,
+        RecallingEngine(loaded.draft, ahead=ahead) as draft,
+        RecallingEngine(loaded.target, ahead=ahead) as target,
     ):
         for job in jobs:
             _do(job, Loaded(draft, target))
@@ -129,7 +128,7 @@ def decode(job: AnswerJob, loaded: Loaded) -> MeasuredAnswer:
     prompt = encode_prompt(loaded.draft.tokenizer, loaded.target.card.chat, job.prompt.text, system=job.system)
     request = Request(prompt, job.sampling, job.seed, Limits(job.max_tokens))
     # The verifier's thread must be gone before the target reads the answer again below.
-    with closing(Verifier(loaded.target)) as verifier:
+    with Verifier(loaded.target) as verifier:
         device = Device(loaded.draft, InProcessLink(verifier))
         records, texts = _generated(device, job, request)
     if not job.measures_quality:

@@ -12,7 +12,7 @@ from cuhlm.experiments.grid.positions import THRESHOLDS, VARTHETAS, WIDTHS
 from cuhlm.experiments.report.ablation import Ablation, TableRow, bounded
 from cuhlm.experiments.report.positions import Positions
 from cuhlm.measuring.bootstrap import risk_coverage_area, weighted_correlation, weighted_estimate
-from cuhlm.theory.rejection import fit_rejection
+from cuhlm.theory.rejection import fit_rejection, threshold_at
 from cuhlm.theory.truncation import payload_bits
 from cuhlm.theory.uncertainty import Measure
 
@@ -58,16 +58,6 @@ def uncertainty_measures(positions: Positions) -> Ablation:
         "thread. `expected` is the default, `sampled` the paper's.",
         rows,
     )
-
-
-def threshold_at(u: Floats, beta: Floats, risk: float) -> float:
-    """The highest u_th whose skipped tokens have a mean β of at most `risk`; −1 (skip nothing) where there is none."""
-    order = np.argsort(u, kind="stable")
-    sorted_u = u[order]
-    means = np.cumsum(beta[order]) / np.arange(1, len(u) + 1)
-    last_of_group = np.append(sorted_u[1:] != sorted_u[:-1], True)
-    fitting = np.flatnonzero(last_of_group & (means <= risk))
-    return float(sorted_u[fitting[-1]]) if fitting.size else -1.0
 
 
 def risk_levels(positions: Positions) -> Ablation:

@@ -11,7 +11,7 @@ from cuhlm.experiments.report.results import Point, Results
 from cuhlm.measuring.bootstrap import Estimate, Ratio, estimate
 from cuhlm.methods import find_method
 
-METHODS = ("remote", "cu-hlm", "cu-hlm-offline", "u-hlm", "route")
+COMPARED = ("remote", "cu-hlm", "cu-hlm-offline", "u-hlm", "route")
 FREE = (
     "`remote` streams its tokens down and waits once. Prompt, token ids and all that comes down are billed at nothing, "
     "as in the paper: `remote` and `route` send nothing else."
@@ -91,7 +91,7 @@ def headline_rows(spec: Spec, results: Results) -> list[HeadlineRow]:
     if hlm is None:
         return []
     rows: list[HeadlineRow] = []
-    for method in METHODS:
+    for method in COMPARED:
         for threshold in asked.thresholds:
             point = results.find(method, spec.first_prompts, asked.temperature, threshold)
             if point is not None:

@@ -14,8 +14,7 @@ from cuhlm.experiments.grid.run import Grid
 from cuhlm.experiments.grid.spec import Spec
 from cuhlm.experiments.report.ablation import Ablation, TableRow
 from cuhlm.experiments.report.drawing import Drawing
-from cuhlm.experiments.report.headline import CLAIMS, HeadlineRow, lowest_snr_db
-from cuhlm.experiments.report.headline import METHODS as METHODS_SHOWN
+from cuhlm.experiments.report.headline import CLAIMS, COMPARED, HeadlineRow, lowest_snr_db
 from cuhlm.experiments.report.measures import MEASURES
 from cuhlm.experiments.report.results import Point, Results
 from cuhlm.measuring.bootstrap import Estimate
@@ -141,7 +140,7 @@ def headline_table(rows: Sequence[HeadlineRow]) -> Shown:
     """Operating points down, claims across; the paper's own figures first."""
     columns = list(dict.fromkeys((row.claim, row.snr_db, row.round_trip_ms) for row in rows))
     points = list(dict.fromkeys((row.method, row.rule, row.u_th, row.vartheta) for row in rows))
-    points.sort(key=lambda point: METHODS_SHOWN.index(point[0]))
+    points.sort(key=lambda point: COMPARED.index(point[0]))
     by_place = {((row.method, row.rule), (row.claim, row.snr_db, row.round_trip_ms)): row for row in rows}
     paper = ["the paper", "", ""] + [_of_the_paper(rows, *column) for column in columns]
     lines = [paper]
