@@ -10,8 +10,7 @@ from rich.table import Table
 
 from cuhlm.cli.progress import shown_progress
 from cuhlm.engines.load import load_engine
-from cuhlm.engines.locate import model_file
-from cuhlm.errors import ConfigurationError
+from cuhlm.engines.locate import model_files
 from cuhlm.measuring.calibrate import CalibrationPlan, Tokens, calibrate, check_enough, skipped_risk
 from cuhlm.measuring.prompts import Prompt
 from cuhlm.profiles import Profile
@@ -36,12 +35,7 @@ def run_calibration(
     """
     check_writable(out, "the profile")
     check_enough(len(prompts) * plan.max_tokens)
-    draft_file, target_file = model_file(draft, "draft"), model_file(target, "target")
-    if draft_file.samefile(target_file):
-        raise ConfigurationError(
-            f"draft and target are both {draft_file.name}; expected two models, as one agrees with itself "
-            "and there is nothing to calibrate; give another --draft or --target"
-        )
+    model_files(draft, target)
     console = Console(highlight=False, markup=False, stderr=as_json)
     with (
         load_engine(draft, context_length=context, threads=threads) as draft_engine,

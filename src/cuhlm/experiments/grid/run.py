@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from cuhlm.engines.fingerprints import file_fingerprint
-from cuhlm.engines.locate import model_file
-from cuhlm.errors import ConfigurationError, ModelError
+from cuhlm.engines.locate import model_files
+from cuhlm.errors import ModelError
 from cuhlm.experiments.grid import worker
 from cuhlm.experiments.grid.greedy import decoded_as
 from cuhlm.experiments.grid.jobs import (
@@ -70,23 +70,9 @@ class Grid:
         return min(card.vocab_size for card in self.cards)
 
 
-def check_models(spec: Spec) -> tuple[Path, Path]:
-    """The files of draft and target.
-
-    Raises:
-        CuhlmError: one is not there, or they are the same.
-    """
-    draft, target = model_file(spec.draft, "draft"), model_file(spec.target, "target")
-    if draft.samefile(target):
-        raise ConfigurationError(
-            f"draft and target are both {draft.name}; expected two models; name another with --draft or --target"
-        )
-    return draft, target
-
-
 def pair_of(spec: Spec) -> Pair:
-    """The models that `spec` names; errors as those of `check_models`."""
-    draft, target = map(file_fingerprint, check_models(spec))
+    """The models that `spec` names; errors as those of `model_files`."""
+    draft, target = map(file_fingerprint, model_files(spec.draft, spec.target))
     return Pair(spec.draft, spec.target, spec.context, (draft, target))
 
 
