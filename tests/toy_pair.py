@@ -9,14 +9,17 @@ from cuhlm.link.in_process import InProcessLink
 from cuhlm.messages import Sampling
 from cuhlm.methods import DraftFrom, find_method
 from cuhlm.profiles import UncertaintySettings
-from cuhlm.settings import Settings
+from cuhlm.settings import RiskSettings, Settings
 from cuhlm.testing import ToyEngine
+from cuhlm.theory.control import Budget
 from cuhlm.theory.rejection import RejectionModel
+from cuhlm.theory.score import RiskScore
 from cuhlm.verifier.host import Verifier
 
 VOCAB = 12
 PROMPT = (1, 2, 3)
 REJECTION = RejectionModel(a=0.8, b=0.0, pearson_r=0.6, r_squared=0.36, n=100, residual_std=0.2)
+RISK = RiskSettings(Budget(0.05, begins_at=0.2, most_pending=16), RiskScore(-2.0, (0.7, 1.0, 0.0, 0.3)), audit_every=8)
 
 
 @contextmanager
@@ -44,6 +47,7 @@ def settings(
         draft_from=draft_from,
         b_prob=int(given["b_prob"]),
         block=block,
+        risk=RISK if method == "opportunistic" else None,
     )
 
 

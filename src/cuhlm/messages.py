@@ -33,6 +33,7 @@ class Verification(StrEnum):
     SPECULATIVE = "speculative"  # a draft stands with min(1, y_d / q_d), or is replaced from the residual
     KEYED = "keyed"  # a draft stands iff it is the token that the target draws with the shared seed
     TARGET = "target"  # the target draws alone; nothing is drafted
+    AUDITED = "audited"  # as KEYED, but a draft that the device keeps stands in any case, and is audited
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,8 @@ class Opening:
             was started with another one since; empty takes whichever it is.
         patience_seconds: how long a target that generates waits for drafts before it makes a token alone; infinite
             waits until the device asks.
+        relaxed: whether a draft that is asked for also stands if it is plausible to the target (design 2.11), where the
+            rule is KEYED or AUDITED. The text is no sample of y then.
     """
 
     prompt: tuple[int, ...]
@@ -146,6 +149,7 @@ class Opening:
     codec: str = "fixed-width-8"
     target_fingerprint: str = ""
     patience_seconds: float = 0.0
+    relaxed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +191,11 @@ class Block:
         position: where the first drafted (or wanted) token stands, after the synced ones.
         sync: tokens the verifier has not seen, at positions ``position − len(sync)`` and on.
         drafted: drafted tokens to judge, in order.
-        payloads: one per drafted token; none where the rule is KEYED.
+        payloads: one per drafted token where the rule is SPECULATIVE, else none.
+        kept: per drafted token, whether the device keeps it without asking; nothing at all where it keeps none.
         generate: tokens that the verifier shall make itself. Without drafted tokens any number, a verdict for each
-            pass; after drafted tokens 1, the bonus token of a block that stands whole, or none.
+            pass; after drafted tokens 1, the bonus token of a block that stands whole, or none. Where the rule is
+            AUDITED and nothing is drafted here: tokens that are to be decided of what is streamed ahead.
     """
 
     position: int
@@ -197,11 +203,12 @@ class Block:
     drafted: tuple[int, ...] = ()
     payloads: tuple[Payload, ...] = ()
     generate: int = 0
+    kept: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Drafts that the device streams ahead of the verdicts (design 2.10), in a KEYED session that generates.
+    """Drafts that the device streams ahead of the verdicts (design 2.10), in a KEYED or AUDITED session that generates.
 
     No answer is due. Where they come in time they save the target passes; where not, or where the target has decided
     otherwise since `seen`, they are dropped.
@@ -212,12 +219,29 @@ class Chunk:
         seen: length of the decided sequence that the device knew when it drafted them: position of the first token that
             was undecided to it.
         asks: whether the target shall go on now, also one whose patience lasts for ever.
+        kept: as a block's.
     """
 
     position: int
     drafted: tuple[int, ...]
     seen: int
     asks: bool = False
+    kept: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What the target says of a token that the device had kept (design 2.11).
+
+    Attributes:
+        plausibility: y_d / max y at T = 1, in [0, 1].
+        probability: y_d, as the answer is sampled.
+        differs: whether the target's own token, by the shared seed, is another.
+    """
+
+    plausibility: float
+    probability: float
+    differs: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,10 +252,11 @@ class Verdict:
         position: of the first token that it decides.
         accepted: how many drafted tokens stand.
         token: the token behind them: it replaces the first that does not stand, or the verifier made it; else None.
-        betas: rejection probability of each drafted token up to the first rejected one; none where the rule is KEYED.
+        betas: rejection probability of each drafted token up to the first rejected one, where the rule is SPECULATIVE.
         target_seconds: the target's forward pass.
         verify_seconds: everything else the verifier did: decoding, sampling, judging.
         judged: drafted tokens that the pass read.
+        audits: one for each of the accepted tokens that the device had kept, in order.
     """
 
     position: int
@@ -241,3 +266,4 @@ class Verdict:
     target_seconds: float = 0.0
     verify_seconds: float = 0.0
     judged: int = 0
+    audits: tuple[Audit, ...] = ()

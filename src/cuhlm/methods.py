@@ -17,6 +17,7 @@ class GateRule(StrEnum):
     ALWAYS = "always"
     RANDOM = "random"  # at the rate at which UNCERTAIN would
     UNCERTAIN = "uncertain"  # where u > u_th
+    RISKY = "risky"  # where the predicted risk is above what the budget leaves
 
 
 class TruncationRule(StrEnum):
@@ -64,12 +65,15 @@ class Method:
 
 
 _SPECULATIVE, _KEYED, _TARGET = Verification.SPECULATIVE, Verification.KEYED, Verification.TARGET
+_AUDITED = Verification.AUDITED
 # fmt: off
 _ROWS = (
     Method("local", True, GateRule.NEVER, TruncationRule.NONE, None, "the draft model alone; nothing is sent"),
     Method("remote", False, GateRule.ALWAYS, TruncationRule.NONE, _TARGET, "the target alone; its tokens stream down"),
     Method("lossless", True, GateRule.ALWAYS, TruncationRule.NONE, _KEYED,
            "the target's text exactly; drafts stream ahead, and it never waits for them", streams=True),
+    Method("opportunistic", True, GateRule.RISKY, TruncationRule.NONE, _AUDITED,
+           "drafts kept within a risk budget that audits hold, the others judged", streams=True),
     Method("hlm", True, GateRule.ALWAYS, TruncationRule.FULL, _SPECULATIVE,
            "every token verified against the whole distribution"),
     Method("rand-hlm", True, GateRule.RANDOM, TruncationRule.FULL, _SPECULATIVE,

@@ -10,18 +10,65 @@ from typing import Literal
 
 from cuhlm.errors import ConfigurationError, ProfileError
 from cuhlm.given import instance, member, number, take, whole
-from cuhlm.messages import Sampling
+from cuhlm.messages import Sampling, Verification
 from cuhlm.methods import DraftFrom, GateRule, Method, TruncationRule
 from cuhlm.profiles import Profile, UncertaintySettings
 from cuhlm.readable import number_in
+from cuhlm.theory.control import Budget
 from cuhlm.theory.rejection import RejectionModel
+from cuhlm.theory.score import RiskScore, Wrong
 
 Rule = Literal["risk-averse", "risk-prone"]
 RISK_AVERSE: Rule = "risk-averse"
 RISK_PRONE: Rule = "risk-prone"
 DEFAULT_VARTHETA = 0.1
+RELAXABLE = ("lossless", "opportunistic")
+"""Methods whose verifier may let plausible drafts stand that are not the target's own tokens."""
+MOST_UNAUDITED = 128
+"""Kept tokens that one pass of the target audits at most."""
 BLOCK_METHODS = ("hlm",)
 """Methods whose requests may carry several drafts: those that send each token's distribution and never skip one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RiskSettings:
+    """What `opportunistic` may risk, and how it goes about it (design 2.11).
+
+    Attributes:
+        budget: share of produced tokens that may be wrong, and how the threshold follows the audits.
+        score: predicts the chance that keeping a draft is wrong.
+        wrong: what counts as wrong.
+        audit_every: kept tokens after which the target audits them, at least.
+        audit_seconds: likewise, where methods go by time.
+        delta: chance that the certificate is false.
+    """
+
+    budget: Budget
+    score: RiskScore
+    wrong: Wrong = Wrong.PLAUSIBLE
+    audit_every: int = 32
+    audit_seconds: float = 2.0
+    delta: float = 0.05
+
+    def __post_init__(self) -> None:
+        instance(Budget, "the budget", self.budget)
+        instance(RiskScore, "the risk score", self.score)
+        object.__setattr__(self, "wrong", member(Wrong, "what counts as wrong", self.wrong))
+        take(self, whole, "audit_every")
+        take(self, number, "audit_seconds", "delta")
+        most = min(self.budget.most_pending + 1, MOST_UNAUDITED)
+        for name, value, holds, expected in (
+            (
+                "the number of kept tokens between audits",
+                self.audit_every,
+                1 <= self.audit_every <= most,
+                f"1 to {most}",
+            ),
+            ("the time between audits", self.audit_seconds, self.audit_seconds > 0, "a number of seconds above 0"),
+            ("the chance of a false certificate", self.delta, 0 < self.delta < 1, "a number between 0 and 1"),
+        ):
+            if not holds:
+                raise ConfigurationError(f"{name} is {value}; expected {expected}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +88,8 @@ class Settings:
         patience_seconds: how long the target waits for drafts that stream ahead before it makes a token alone; infinite
             waits to be asked (design 2.10).
         block: drafted tokens per request, of a method that asks for every one; 1 is the paper's.
+        risk: of a method that has a risk budget.
+        relaxed: whether an asked draft also stands if it is plausible to the target (design 2.11).
     """
 
     method: Method
@@ -54,9 +103,12 @@ class Settings:
     b_prob: int = 8
     patience_seconds: float = 0.0
     block: int = 1
+    risk: RiskSettings | None = None
+    relaxed: bool = False
 
     def __post_init__(self) -> None:
         instance(Method, "the method", self.method)
+        instance(bool, "relaxed", self.relaxed)
         instance(UncertaintySettings, "the uncertainty", self.uncertainty)
         object.__setattr__(self, "draft_from", member(DraftFrom, "draft_from", self.draft_from))
         take(self, whole, "k", "b_prob", "block")
@@ -71,6 +123,12 @@ class Settings:
         ):
             if not holds:
                 raise ConfigurationError(f"{name} is {value}; expected {expected}")
+        if self.method.gate is GateRule.RISKY:
+            instance(RiskSettings, f"what {self.method.name} may risk", self.risk)
+        if self.relaxed and self.method.verification not in (Verification.KEYED, Verification.AUDITED):
+            raise ConfigurationError(
+                f"relaxed verdicts for {self.method.name}; expected them with {' or '.join(RELAXABLE)}"
+            )
         if self.block < 1 or (self.block > 1 and self.method.name not in BLOCK_METHODS):
             raise ConfigurationError(
                 f"{self.block} drafted tokens per request for {self.method.name}; expected 1, or more with "

@@ -82,16 +82,16 @@ def test_the_bound_is_never_exceeded(stream: Stream, risk: float, delay: int, or
 class Floored(RiskControl):
     """A wrong control: its threshold does not fall below 0, where tokens of score 0 are kept."""
 
-    def _label(self, *, wrong: bool) -> None:
-        super()._label(wrong=wrong)
+    def _label(self, wrong: float) -> None:
+        super()._label(wrong)
         self.threshold = max(0.0, self.threshold)
 
 
 class Forgetful(RiskControl):
     """A wrong control: it takes no notice of one wrong token in two."""
 
-    def _label(self, *, wrong: bool) -> None:
-        super()._label(wrong=wrong and bool(self.labelled % 2))
+    def _label(self, wrong: float) -> None:
+        super()._label(wrong * (self.labelled % 2))
 
 
 class Credulous(RiskControl):

@@ -1,115 +1,38 @@
-"""Drafts made ahead of the verdicts: one live branch behind the decided text (design 2.10).
-
-The draft model works in its own thread, so that neither waits for the other: the loop is resumed when a verdict is
-there, or a draft. Nothing here decides a token.
-"""
+"""Drafts made ahead of the verdicts of a target that never waits: what is sent, and when (design 2.10)."""
 
 import math
-import time
 from collections import abc
-from concurrent.futures import Future
-from dataclasses import dataclass
 
+from cuhlm.device.draft_branch import DraftBranch
 from cuhlm.device.steps import Reply
-from cuhlm.engines.base import Advance
-from cuhlm.engines.batching import Batcher
-from cuhlm.engines.flows import Flow
 from cuhlm.errors import ProtocolError
-from cuhlm.messages import Chunk, Fate, Sampling, Verdict
+from cuhlm.messages import Chunk, Fate, Verdict
 from cuhlm.records import Stages, TokenRecord, recorded_gap
-from cuhlm.theory.distributions import LogitRow, law_of
 from cuhlm.theory.pacing import Trial, Worth
-from cuhlm.theory.race import race
 
 CHUNK_SECONDS = 0.010
 """What is drafted within this time travels together: a chunk costs some 50 bytes beside its drafts."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Foreseen:
-    """What the draft model says of one position, how clear the race was, and the seconds of forward pass and race."""
-
-    position: int
-    token: int
-    gap: float
-    draft_seconds: float
-    sample_seconds: float
-
-
-@dataclass(slots=True)
-class _Spent:
-    """What was drafted since the last verdict."""
-
-    passes: int = 0
-    draft_seconds: float = 0.0
-    sample_seconds: float = 0.0
-
-
 class Ahead:
-    """The branch of one generation, with the draft model's sequence that makes it.
+    """The drafts of one generation.
 
     Args:
-        model: the draft model.
-        prompt: tokens.
-        sampling: of draft and target alike.
-        seed: of the shared randomness.
-        vocab_size: tokens both models share.
-        end_tokens: nothing is drafted behind one.
-        longest: text that there can be, the prompt included: nothing is drafted for its last token, or beyond it.
+        branch: makes them.
         asks: whether the target waits for this device, and must be told where no drafts will come soon.
         trial: whether drafting makes tokens come faster, where both models share a machine; None drafts in any case.
     """
 
-    def __init__(
-        self,
-        model: Batcher,
-        prompt: abc.Sequence[int],
-        sampling: Sampling,
-        seed: int,
-        vocab_size: int,
-        *,
-        end_tokens: frozenset[int],
-        longest: int,
-        asks: bool = False,
-        trial: Trial | None = None,
-    ) -> None:
-        self._model = model
-        self._sequence = model.open()
-        self._sampling = sampling
-        self._seed = seed
-        self._vocab_size = vocab_size
-        self._end_tokens = end_tokens
-        self._longest = longest
+    def __init__(self, branch: DraftBranch, *, asks: bool = False, trial: Trial | None = None) -> None:
+        self.branch = branch
         self._asks = asks
         self._has_asked = False
-        self._history = list(prompt)
-        self._branch: list[_Foreseen] = []
         self._sent = 0  # of the branch
         self._sent_at = -math.inf
-        self._read = 0  # tokens of the sequence that are those of history and branch
         self._worth = Worth()
         self._trial = trial
         if trial is not None:
             trial.resume()
-        self._under_way: Future[_Foreseen] | None = None
-        self._has_caught_up = False  # made a draft since it began, or rested: before, it reads
-        self._is_stale = False  # what is under way was begun behind a draft that fell
-        self._spent = _Spent()
-
-    @property
-    def under_way(self) -> "Future[_Foreseen] | None":
-        """The draft that is being made."""
-        return self._under_way
-
-    @property
-    def position(self) -> int:
-        """Of the first undecided token."""
-        return len(self._history)
-
-    @property
-    def drafts(self) -> tuple[int, ...]:
-        """The undecided tokens of the branch."""
-        return tuple(each.token for each in self._branch)
 
     def go_on(self) -> bool:
         """Take the draft that has been made, and begin the next where it is worth it; whether the branch grew.
@@ -117,26 +40,27 @@ class Ahead:
         Raises:
             ModelError: the draft model failed.
         """
-        grew = False
-        if self._under_way is not None and self._under_way.done():
-            foreseen, self._under_way = self._under_way.result(), None
-            grew = self._take(foreseen)
-        if self._under_way is None and self._goes_on:
-            self._begin()
-        return grew
+        branch, drafts = self.branch, len(self.branch.drafts)
+        foreseen = branch.take()
+        if foreseen is not None and foreseen.position < len(branch.history):  # decided meanwhile
+            self._worth.agreement.note(foreseen.gap, foreseen.token == branch.history[foreseen.position])
+        if branch.under_way is None and self._goes_on:
+            branch.begin()
+        return len(branch.drafts) > drafts
 
     def chunk(self, now: float) -> Chunk | None:
         """What is to be sent now: new drafts, unless more will soon travel with them; or a question."""
-        unsent = self.drafts[self._sent :]
-        has_none = self._under_way is None or not self._has_caught_up
+        unsent = self.branch.tokens[self._sent :]
+        has_none = self.branch.under_way is None or not self.branch.has_caught_up
         asks = self._asks and has_none and not self._has_asked
-        waits = self._under_way is not None and now - self._sent_at < CHUNK_SECONDS
+        waits = self.branch.under_way is not None and now - self._sent_at < CHUNK_SECONDS
         if not asks and (not unsent or waits):
             return None
-        position = self.position + self._sent
-        self._sent, self._sent_at = len(self._branch), now
+        seen = len(self.branch.history)
+        position = seen + self._sent
+        self._sent, self._sent_at = len(self.branch.drafts), now
         self._has_asked |= asks
-        return Chunk(position, unsent, self.position, asks)
+        return Chunk(position, unsent, seen, asks)
 
     def settle(self, reply: Reply, now: float) -> list[TokenRecord]:
         """The decided tokens of a verdict that came `now`; the branch goes on behind them, or is begun anew.
@@ -150,89 +74,47 @@ class Ahead:
                 f"the verifier lets {verdict.accepted} drafts stand; expected at most the {self._sent} that it was "
                 "sent, and a token behind them; use a verifier of the same version"
             )
-        tokens = (*self.drafts[: verdict.accepted], verdict.token)
+        tokens = (*self.branch.tokens[: verdict.accepted], verdict.token)
         records = self._records(tokens, reply)
         self._decide(tokens)
-        if self._has_caught_up:
+        if self.branch.has_caught_up:
             self._worth.note_verdict(len(tokens))
         self._try(len(tokens), now)
         self._has_asked = False
         return records
 
     def close(self) -> None:
-        """Give the sequence back; closing twice is allowed."""
-        if (under_way := self._under_way) is not None:  # once: another thread may take it meanwhile
-            under_way.cancel()
-        self._sequence.close()
+        """Give the draft model's sequence back; closing twice is allowed."""
+        self.branch.close()
 
     def _try(self, made: int, now: float) -> None:
         """Time `made` tokens, where it is tried whether drafting pays; not while the draft model reads to catch up."""
         if self._trial is None:
             return
-        if self._trial.drafts and not self._has_caught_up:
+        if self._trial.drafts and not self.branch.has_caught_up:
             self._trial.resume()
             return
         self._trial.note(made, now)
-        self._has_caught_up &= self._trial.drafts
+        self.branch.has_caught_up &= self._trial.drafts
 
     @property
     def _goes_on(self) -> bool:
-        ends = bool(self._branch) and self._branch[-1].token in self._end_tokens
-        # The last token is the target's: nothing is behind it that a draft could save a pass for.
-        has_room = len(self._history) + len(self._branch) < self._longest - 1
         pays = self._trial is None or self._trial.drafts
-        return pays and has_room and not ends and self._worth.drafts_on([each.gap for each in self._branch])
-
-    def _begin(self) -> None:
-        text = len(self._history) + len(self._branch)
-        keep = min(self._read, text - 1)
-        history = self._history[keep:]
-        tokens = [*history, *self.drafts[max(0, keep - len(self._history)) :]]
-        self._read, self._is_stale = text, False
-        self._under_way = self._model.run(self._drafting(keep, tokens, text))
-
-    def _drafting(self, keep: int, tokens: abc.Sequence[int], position: int) -> Flow[_Foreseen]:
-        self._sequence.drop(keep)
-        rows = yield Advance(self._sequence, tokens)
-        started = time.perf_counter()
-        law = law_of(LogitRow.of(rows.logits[0, : self._vocab_size]), self._sampling)
-        ended = race(law, self._seed, position)
-        return _Foreseen(position, ended.token, ended.gap, rows.seconds, time.perf_counter() - started)
-
-    def _take(self, foreseen: _Foreseen) -> bool:
-        self._spent.passes += 1
-        self._spent.draft_seconds += foreseen.draft_seconds
-        self._spent.sample_seconds += foreseen.sample_seconds
-        self._has_caught_up = True
-        if self._is_stale:
-            return False
-        if foreseen.position < len(self._history):  # decided meanwhile
-            self._worth.agreement.note(foreseen.gap, foreseen.token == self._history[foreseen.position])
-            return False
-        self._branch.append(foreseen)
-        return True
+        return pays and self.branch.has_room and self._worth.drafts_on([each.gap for each in self.branch.drafts])
 
     def _decide(self, tokens: abc.Sequence[int]) -> None:
         for token in tokens:
-            if self._branch:
-                stands = self._branch[0].token == token
-                self._worth.agreement.note(self._branch[0].gap, stands)
-                if stands:
-                    del self._branch[0]
-                    self._sent = max(0, self._sent - 1)
-                else:
-                    self._branch.clear()
-                    self._sent = 0
-                    self._read = min(self._read, len(self._history))
-                    self._is_stale = True
-            self._history.append(token)
+            if (draft := self.branch.decide(token)) is not None:
+                stands = draft.token == token
+                self._worth.agreement.note(draft.gap, stands)
+                self._sent = max(0, self._sent - 1) if stands else 0
 
     def _records(self, tokens: abc.Sequence[int], reply: Reply) -> list[TokenRecord]:
         """One per token; what the pass and the drafts since the last one cost is the first one's."""
-        verdict, spent, self._spent = reply.verdict, self._spent, _Spent()
+        verdict, spent = reply.verdict, self.branch.spend()
         records = []
         for offset, token in enumerate(tokens):
-            draft = self._branch[offset] if offset < len(self._branch) else None
+            draft = self.branch.drafts[offset] if offset < len(self.branch.drafts) else None
             first = offset == 0
             records.append(
                 TokenRecord(

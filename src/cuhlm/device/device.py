@@ -12,15 +12,19 @@ from cuhlm.closing import Closing
 from cuhlm.codec.find import codec_of
 from cuhlm.device.ahead import Ahead
 from cuhlm.device.blocks import decode_in_blocks
+from cuhlm.device.draft_branch import DraftBranch
 from cuhlm.device.drafting import Drafting
 from cuhlm.device.drivers import Listener, Worker, drive, drive_async, drive_simulated, not_heard
 from cuhlm.device.ending import Ending, Limits
-from cuhlm.device.gate import make_gate
+from cuhlm.device.gate import make_gate, make_measurement
+from cuhlm.device.keeping import Keeping
+from cuhlm.device.kept_ahead import KeptAhead
 from cuhlm.device.loop import Loop, decode, delegate
 from cuhlm.device.offering import Offering
 from cuhlm.device.pairing import differences, shared_vocabulary
+from cuhlm.device.risk_loop import decode_within_risk
 from cuhlm.device.steps import Emit, Finish, Reading, Reason
-from cuhlm.device.streaming import stream
+from cuhlm.device.streaming import stream, stream_kept
 from cuhlm.engines.base import Engine
 from cuhlm.engines.batching import Batcher
 from cuhlm.engines.prompting import encode_prompt
@@ -130,7 +134,12 @@ class Device(Closing):
             raise ConfigurationError(f"the method {method.name} needs a verifier; give --verifier or --target")
 
     def generate(
-        self, settings: Settings, request: Request, listener: Listener = not_heard
+        self,
+        settings: Settings,
+        request: Request,
+        listener: Listener = not_heard,
+        *,
+        keeping: Keeping | None = None,
     ) -> Generator[Emit, None, Finish]:
         """Generate with `settings`, blocking; yields tokens as they are decided.
 
@@ -139,6 +148,8 @@ class Device(Closing):
             request: what to answer, and how.
             listener: is told how far the prompt is read, where that takes long, and of drafts that are not decided
                 yet, where the method streams them ahead.
+            keeping: where the method has a risk budget, the account of the answers before in this conversation, which
+                this one goes on with; None begins one.
 
         Raises:
             ConfigurationError: the method needs a verifier and there is none.
@@ -146,13 +157,18 @@ class Device(Closing):
             ModelBusy: other generations hold all sequences of the draft model.
             LinkError: the verifier was lost; what was yielded before stands.
         """
-        with self._prepared(settings, request) as prepared:
+        with self._prepared(settings, request, keeping) as prepared:
             if prepared.session is not None:
                 prepared.session.ready(_told_to(listener, request))
             return (yield from drive(prepared.loop, prepared.session, listener))
 
     async def generate_async(
-        self, settings: Settings, request: Request, listener: Listener = not_heard
+        self,
+        settings: Settings,
+        request: Request,
+        listener: Listener = not_heard,
+        *,
+        keeping: Keeping | None = None,
     ) -> AsyncGenerator[Emit | Finish, None]:
         """As `generate`, without blocking the event loop; the last item is the `Finish`.
 
@@ -160,20 +176,23 @@ class Device(Closing):
         """
         # The stack closes what was prepared, also where the caller was cancelled meanwhile.
         with Worker() as worker, ExitStack() as stack:
-            prepared = await worker.run(stack.enter_context, self._prepared(settings, request))
+            prepared = await worker.run(stack.enter_context, self._prepared(settings, request, keeping))
             if prepared.session is not None:
                 await worker.run(prepared.session.ready, _told_to(listener, request), give_up=prepared.close)
             driven = drive_async(prepared.loop, prepared.session, worker, give_up=prepared.close, listener=listener)
             async for item in driven:
                 yield item
 
-    def generate_path(self, settings: Settings, request: Request) -> Generator[Emit, None, Finish]:
+    def generate_path(
+        self, settings: Settings, request: Request, *, keeping: Keeping | None = None
+    ) -> Generator[Emit, None, Finish]:
         """As `generate`, but a method that streams drafts ahead asks for each token alone.
 
-        Its text is the same, and its trace has the draft on the target's own history at every position: what it costs
-        on any channel follows from that (`cuhlm.measuring.timeline`).
+        The text of `lossless` is the same, and its trace has the draft on the target's own history at every position:
+        what it costs on any channel follows from that (`cuhlm.measuring.timeline`). That of `opportunistic` depends on
+        no clock then.
         """
-        return self.generate(_asking_one_by_one(settings), request)
+        return self.generate(_asking_one_by_one(settings), request, keeping=keeping)
 
     def generate_simulated(
         self, settings: Settings, request: Request, *, clock: VirtualClock, compute: ComputeTable
@@ -188,19 +207,23 @@ class Device(Closing):
             return (yield from drive_simulated(prepared.loop, prepared.session, clock, compute))
 
     @contextmanager
-    def _prepared(self, settings: Settings, request: Request) -> Generator["_Prepared", None, None]:
+    def _prepared(
+        self, settings: Settings, request: Request, keeping: Keeping | None = None
+    ) -> Generator["_Prepared", None, None]:
         """The parts of one generation, which are closed afterwards whatever happens."""
         self.check_reach(settings.method)
         ending = self._ending(settings, request)
         with ExitStack() as stack:
             drafting = session = None
+            if settings.risk is not None and keeping is None:
+                keeping = Keeping(settings.risk)
             if settings.method.drafts:
-                drafting = self._drafting(settings, request, ending)
+                drafting = self._drafting(settings, request, ending, keeping)
                 stack.callback(drafting.close)
             if self._link is not None and settings.method.gate is not GateRule.NEVER:
                 session = self._link.open(self._opening(settings, request))
                 stack.callback(session.close)
-            loop = self._loop(settings, request, drafting, ending)
+            loop = self._loop(settings, request, drafting, ending, keeping)
             try:
                 yield _Prepared(loop, session, drafting)
             except CuhlmError as error:
@@ -208,21 +231,29 @@ class Device(Closing):
                 raise
             loop.close()
 
-    def _drafting(self, settings: Settings, request: Request, ending: Ending) -> Drafting | Ahead:
-        if settings.method.streams:
-            return Ahead(
-                self.draft,
-                request.prompt,
-                request.sampling,
-                request.seed,
-                self.vocab_size,
-                end_tokens=ending.end_tokens,
-                longest=min(len(request.prompt) + ending.left, self.draft.card.context_length),
-                asks=settings.patience_seconds > 0,
-                trial=self._trial if settings.patience_seconds < math.inf else None,  # the patient want few passes
-            )
-        keyed = settings.method.verification is Verification.KEYED
-        return Drafting(self.draft.open(), request.sampling, request.seed, self.vocab_size, keyed=keyed)
+    def _drafting(
+        self, settings: Settings, request: Request, ending: Ending, keeping: Keeping | None
+    ) -> Drafting | Ahead | KeptAhead:
+        is_audited = settings.method.verification is Verification.AUDITED
+        if not settings.method.streams:
+            keyed = is_audited or settings.method.verification is Verification.KEYED
+            return Drafting(self.draft.open(), request.sampling, request.seed, self.vocab_size, keyed=keyed)
+        # The last token of `lossless` is the target's: nothing is behind it that a draft could save a pass for.
+        room = min(len(request.prompt) + ending.left, self.draft.card.context_length) - (not is_audited)
+        branch = DraftBranch(
+            self.draft,
+            request.prompt,
+            request.sampling,
+            request.seed,
+            self.vocab_size,
+            end_tokens=ending.end_tokens,
+            longest=room,
+            measure=make_measurement(settings.uncertainty, request.seed) if is_audited else None,
+        )
+        if keeping is not None:
+            return KeptAhead(branch, keeping)
+        trial = self._trial if settings.patience_seconds < math.inf else None  # the patient want few passes
+        return Ahead(branch, asks=settings.patience_seconds > 0, trial=trial)
 
     def _opening(self, settings: Settings, request: Request) -> Opening:
         assert settings.method.verification is not None, "a method that asks has a rule by which it is answered"
@@ -235,25 +266,38 @@ class Device(Closing):
             codec=codec_of(settings).name,
             target_fingerprint=self.target.fingerprint if self.target else "",
             patience_seconds=settings.patience_seconds if settings.method.streams else 0.0,
+            relaxed=settings.relaxed,
         )
 
-    def _loop(self, settings: Settings, request: Request, drafting: Drafting | Ahead | None, ending: Ending) -> Loop:
+    def _loop(
+        self,
+        settings: Settings,
+        request: Request,
+        drafting: Drafting | Ahead | KeptAhead | None,
+        ending: Ending,
+        keeping: Keeping | None,
+    ) -> Loop:
+        clock, piece = time.perf_counter, self.draft.tokenizer.piece
         if drafting is None:
             return delegate(request.prompt, ending)
         if isinstance(drafting, Ahead):
-            return stream(drafting, ending, self.draft.tokenizer.piece, clock=time.perf_counter)
+            return stream(drafting, ending, piece, clock=clock)
+        if isinstance(drafting, KeptAhead):
+            return stream_kept(drafting, ending, piece, clock=clock)
+        if keeping is not None:
+            measure = make_measurement(settings.uncertainty, request.seed)
+            return decode_within_risk(request.prompt, drafting, measure, keeping, ending, clock=clock)
         offering = Offering(settings, codec_of(settings), request.seed, self.vocab_size)
         if settings.block > 1:
-            return decode_in_blocks(
-                request.prompt, drafting, offering, ending, block=settings.block, clock=time.perf_counter
-            )
+            return decode_in_blocks(request.prompt, drafting, offering, ending, block=settings.block, clock=clock)
         gate = make_gate(settings, request.seed)
-        return decode(request.prompt, drafting, gate, offering, ending, clock=time.perf_counter)
+        return decode(request.prompt, drafting, gate, offering, ending, clock=clock)
 
     def _ending(self, settings: Settings, request: Request) -> Ending:
         cards = self._cards(settings)
         # What is streamed ahead changes no text: a draft model that holds less stops drafting where it is full.
-        holding = cards[-1:] if settings.method.streams else cards
+        changes_none = settings.method.streams and settings.method.verification is Verification.KEYED
+        holding = cards[-1:] if changes_none else cards
         context = min(card.context_length for card in holding)
         room = context - len(request.prompt)
         if room < 1:
@@ -290,7 +334,7 @@ class _Prepared:
 
     loop: Loop
     session: LinkSession | None
-    drafting: Drafting | Ahead | None
+    drafting: Drafting | Ahead | KeptAhead | None
 
     def close(self) -> None:
         """End what any thread waits for in it; closing twice is allowed."""

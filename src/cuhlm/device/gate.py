@@ -48,7 +48,7 @@ def make_gate(settings: Settings, seed: int) -> Gate:
             return Gate(None, lambda _, position: uniform(seed, position, Purpose.GATE) >= settings.transmit_rate)
         case GateRule.NEVER:
             return Gate(None, lambda *_: True)
-        case GateRule.ALWAYS:
+        case GateRule.ALWAYS | GateRule.RISKY:  # the latter's is `cuhlm.device.keeping`
             return Gate(None, lambda *_: False)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from cuhlm.device.keeping import RiskReport
 from cuhlm.messages import Block, Chunk, Verdict
 from cuhlm.records import Stages, TokenRecord
 
@@ -103,7 +104,14 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The loop's result: why it ended, and text that was held back until then."""
+    """The loop's result.
+
+    Attributes:
+        reason: why the answer ended.
+        text: that was held back until then.
+        risk: what was risked, where the method has a budget.
+    """
 
     reason: Reason
     text: str
+    risk: RiskReport | None = None

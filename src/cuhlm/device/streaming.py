@@ -1,6 +1,7 @@
-"""`lossless`, without I/O: drafts stream ahead, the target never waits, and the text is the target's (design 2.10).
+"""Loops whose drafts stream ahead of the verdicts, without I/O (design 2.10, 2.11).
 
-The second generator beside `cuhlm.device.loop`; the same drivers run it.
+`stream` is `lossless`: the target never waits, and the text is its own. `stream_kept` is `opportunistic`: the target is
+asked about what is too risky to keep. The same drivers run them as the loop of `cuhlm.device.loop`.
 """
 
 import codecs
@@ -8,8 +9,9 @@ from collections.abc import Callable
 
 from cuhlm.device.ahead import Ahead
 from cuhlm.device.ending import Ending
+from cuhlm.device.kept_ahead import KeptAhead
 from cuhlm.device.loop import Loop
-from cuhlm.device.steps import Drafted, Emit, Finish, Receive, Send, Stream
+from cuhlm.device.steps import Drafted, Emit, Finish, Receive, Reply, Send, Stream
 from cuhlm.messages import Block
 
 
@@ -27,26 +29,64 @@ def stream(ahead: Ahead, ending: Ending, piece: Callable[[int], bytes], *, clock
     Returns:
         Why the answer ended.
     """
+    branch = ahead.branch
     if ending.reason is None:
-        yield Send(Block(ahead.position, (), generate=ending.left))
+        yield Send(Block(len(branch.history), (), generate=ending.left))
     while ending.reason is None:
         if ahead.go_on():
-            yield _drafted(ahead, piece)
+            yield _drafted(len(branch.history), branch.tokens, piece)
         if (chunk := ahead.chunk(clock())) is not None:
             yield Stream(chunk)
-        reply = yield Receive(until=ahead.under_way)
+        reply = yield Receive(until=branch.under_way)
         if reply is None:
             continue
-        had_drafts = bool(ahead.drafts)
+        had_drafts = bool(branch.drafts)
         for record in ahead.settle(reply, clock()):
             yield Emit(record, ending.see(record.token))
             if ending.reason is not None:
                 break
-        if had_drafts and not ahead.drafts and ending.reason is None:
-            yield _drafted(ahead, piece)
+        if had_drafts and not branch.drafts and ending.reason is None:
+            yield _drafted(len(branch.history), (), piece)
     return Finish(ending.reason, ending.rest())
 
 
-def _drafted(ahead: Ahead, piece: Callable[[int], bytes]) -> Drafted:
-    text = codecs.decode(b"".join(map(piece, ahead.drafts)), "utf-8", "replace")
-    return Drafted(ahead.position, ahead.drafts, text)
+def stream_kept(ahead: KeptAhead, ending: Ending, piece: Callable[[int], bytes], *, clock: Callable[[], float]) -> Loop:
+    """Keep drafts within a risk budget, and stream them with the others to the verifier, which judges the others.
+
+    Which are kept depends on when audits come, and so on time.
+
+    Args:
+        ahead: makes drafts and keeps them; the verifier's session was opened with its prompt.
+        ending: says when to stop.
+        piece: the bytes that a token adds to the text.
+        clock: seconds; paces what is sent.
+
+    Returns:
+        Why the answer ended, and what was risked in it. Before, all that was kept is audited.
+    """
+    if ending.reason is None:
+        yield Send(Block(ahead.position, (), generate=ending.left))
+    shown: tuple[int, ...] = ()
+    reply: Reply | None = None
+    while ending.reason is None:
+        for record in ahead.go_on(reply):
+            yield Emit(record, ending.see(record.token))
+            if ending.reason is not None:
+                ahead.end()
+                break
+        if not ahead.has_ended and ahead.open_drafts != shown:
+            shown = ahead.open_drafts
+            yield _drafted(ahead.position, shown, piece)
+        if (chunk := ahead.chunk(clock())) is not None:
+            yield Stream(chunk)
+        if not ahead.has_ended:
+            reply = yield Receive(until=ahead.under_way)
+    while ahead.is_unaudited:
+        reply = yield Receive()
+        if reply is not None:  # else it was woken for a draft that is wanted no more
+            ahead.hear_audits(reply)
+    return Finish(ending.reason, ending.rest(), ahead.report())
+
+
+def _drafted(position: int, tokens: tuple[int, ...], piece: Callable[[int], bytes]) -> Drafted:
+    return Drafted(position, tokens, codecs.decode(b"".join(map(piece, tokens)), "utf-8", "replace"))

@@ -30,7 +30,7 @@ from cuhlm.errors import (
 from cuhlm.given import as_path, instance, number
 from cuhlm.link.base import LinkSession, Traffic, ignored
 from cuhlm.link.socket_bytes import Connection, OwnConnection
-from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict
+from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict, Verification
 from cuhlm.wire import verifier_pb2 as pb
 from cuhlm.wire.addresses import host_and_port, is_loopback
 from cuhlm.wire.authorization import check_token, to_metadata
@@ -204,6 +204,7 @@ class GrpcSession:
         self._streamed = 0
         self._offered_to = 0
         self._vocab_size = opening.vocab_size
+        self._audited = opening.verification is Verification.AUDITED
         call = channel.stream_stream(
             GENERATE, request_serializer=pb.Request.SerializeToString, response_deserializer=bytes
         )
@@ -263,9 +264,9 @@ class GrpcSession:
             return None
         verdict = verdict_from_wire(reply.verdict)
         offered = max(0, self._offered_to - verdict.position)
-        checked_verdict(verdict, self._asked, self._streamed, self._vocab_size, offered)
-        if self._asked.generate > 1:
-            self._streamed += verdict.accepted + 1
+        checked_verdict(verdict, self._asked, self._streamed, self._vocab_size, offered, audited=self._audited)
+        if not self._asked.drafted:
+            self._streamed += verdict.accepted + (verdict.token is not None)
         return verdict
 
     def traffic(self) -> Traffic | None:
@@ -366,7 +367,9 @@ def _checked_authority(path: Path) -> bytes:
         ) from error
 
 
-def checked_verdict(verdict: Verdict, asked: Block, streamed: int, vocab_size: int, offered: int = 0) -> Verdict:
+def checked_verdict(
+    verdict: Verdict, asked: Block, streamed: int, vocab_size: int, offered: int = 0, *, audited: bool = False
+) -> Verdict:
     """Refuse a verdict that does not answer the block.
 
     Args:
@@ -375,17 +378,20 @@ def checked_verdict(verdict: Verdict, asked: Block, streamed: int, vocab_size: i
         streamed: tokens that have come of the several that `asked` lets the verifier generate.
         vocab_size: tokens both models share.
         offered: drafts that were streamed ahead from the verdict's position on.
+        audited: whether the target only judges them, and makes no token behind them.
 
     Raises:
         ProtocolError: the verifier does not keep to the protocol.
     """
     has_token = verdict.token is not None
-    drafted = offered if asked.generate > 1 else len(asked.drafted)
+    drafted = len(asked.drafted) or (offered if audited or asked.generate > 1 else 0)
+    makes_none = audited and verdict.accepted == verdict.judged > 0
     fits = (
         verdict.position == asked.position + streamed
         and streamed + verdict.accepted + has_token <= max(1, len(asked.drafted) + asked.generate)
         and 0 <= verdict.accepted <= verdict.judged <= drafted
-        and has_token == (verdict.accepted < len(asked.drafted) or asked.generate > 0)
+        and has_token == (verdict.accepted < len(asked.drafted) or (asked.generate > 0 and not makes_none))
+        and len(verdict.audits) <= verdict.accepted
         and (verdict.token is None or 0 <= verdict.token < vocab_size)
         and len(verdict.betas) <= min(len(asked.drafted), verdict.accepted + 1)
         and all(0 <= beta <= 1 for beta in verdict.betas)  # a NaN ends here too
@@ -393,7 +399,7 @@ def checked_verdict(verdict: Verdict, asked: Block, streamed: int, vocab_size: i
     )
     if not fits:
         raise ProtocolError(
-            f"the verifier answered {replace(verdict, betas=verdict.betas[:8])} to a block at position "
+            f"the verifier answered {replace(verdict, betas=verdict.betas[:8], audits=())} to a block at position "
             f"{asked.position} with {len(asked.drafted)} drafted tokens, where position {asked.position + streamed} "
             "is next; expected a verdict on it; use a verifier of the same version"
         )

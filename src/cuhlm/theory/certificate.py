@@ -1,7 +1,7 @@
 """What the audits certify of the risk taken (design 2.11): a bound that holds at all times at once.
 
-L_t is 1 where the t-th kept token is wrong, p_t the chance of that given all that was known when it was decided. For
-any λ in (0, 1) and any guess p̂_t that was made when the token was decided,
+L_t in [0, 1] is the label of the t-th kept token, 1 where it is wrong, p_t what is expected of it given all that was
+known when it was decided. For any λ in (0, 1) and any guess p̂_t that was made when the token was decided,
 
     exp(λ Σ (p_t − L_t) − ψ(λ) Σ (L_t − p̂_t)²),   ψ(λ) = −ln(1 − λ) − λ
 
@@ -27,13 +27,13 @@ _BETS = tuple(2.0**-power for power in range(1, 9))
 @dataclass(slots=True)
 class _Kept:
     guess: float
-    wrong: bool | None = None
+    wrong: float | None = None
 
 
 class Certificate:
-    """Of one stream of kept tokens: those of one score, with scores up to one threshold.
+    """Of one stream of kept tokens, however they are chosen, as long as each is before its label is seen.
 
-    A score that is refined, or another threshold, is another certificate; `share_of_delta` says what each may be given.
+    Several that are chosen among afterwards share one δ: `share_of_delta` says what each may be given.
 
     Attributes:
         counted: tokens whose label, and those of all before, are known.
@@ -50,7 +50,7 @@ class Certificate:
         self._log_share = math.log(len(_BETS) / delta)
         self._waiting: deque[_Kept] = deque()
         self._first = 0  # number of the first that waits
-        self._wrong = 0
+        self._wrong = 0.0
         self._variance = 0.0
         self.counted = 0
 
@@ -66,8 +66,8 @@ class Certificate:
         self._waiting.append(_Kept(guess))
         return self._first + len(self._waiting) - 1
 
-    def label(self, number: int, wrong: bool) -> None:
-        """The label of the kept token `number`; once each, in any order."""
+    def label(self, number: int, wrong: float) -> None:
+        """The label of the kept token `number`, in [0, 1]; once each, in any order."""
         self._waiting[number - self._first].wrong = wrong
         while self._waiting and (kept := self._waiting[0]).wrong is not None:
             self._waiting.popleft()

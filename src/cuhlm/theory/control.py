@@ -1,7 +1,8 @@
 """A risk budget that holds on any text (design 2.11): adaptive conformal inference with late labels.
 
 A drafted token is kept iff its score is at most a threshold τ, and τ follows what the audits find. Whatever the text,
-the scores and the order of the labels, of n tokens at most αn + τ₁/η + D + 1 are kept and wrong.
+the scores and the order of the labels, of n tokens at most αn + τ₁/η + D + 1 are kept and wrong. A label is 1 where a
+kept token is wrong and else 0, or the chance that it is.
 """
 
 import math
@@ -53,12 +54,12 @@ class OutageAccount:
     Attributes:
         kept: how many.
         judged: of these, since judged.
-        wrong: of these, wrong ones.
+        wrong: sum of their labels.
     """
 
     kept: int = 0
     judged: int = 0
-    wrong: int = 0
+    wrong: float = 0.0
 
 
 class RiskControl:
@@ -68,7 +69,7 @@ class RiskControl:
         budget: see `Budget`.
         threshold: τ ≤ 1; below 0 nothing is kept, and it recovers. A floor would break the bound.
         labelled: tokens whose label is known.
-        wrong: of these, kept and wrong ones.
+        wrong: sum of the labels: kept and wrong ones.
         pending: kept tokens whose label is not known yet.
         outages: what outages forced upon it.
     """
@@ -77,7 +78,7 @@ class RiskControl:
         self.budget = budget
         self.threshold = budget.begins_at
         self.labelled = 0
-        self.wrong = 0
+        self.wrong = 0.0
         self.pending = 0
         self.outages = OutageAccount()
 
@@ -94,19 +95,19 @@ class RiskControl:
 
     def note_asked(self) -> None:
         """A token is produced that the target decided: it is not wrong."""
-        self._label(wrong=False)
+        self._label(0.0)
 
-    def note_label(self, wrong: bool) -> None:
-        """The label of one of the kept tokens, in any order."""
+    def note_label(self, wrong: float) -> None:
+        """The label of one of the kept tokens, in [0, 1], in any order."""
         assert self.pending > 0, "only what was kept is labelled"
         self.pending -= 1
-        self._label(wrong=wrong)
+        self._label(wrong)
 
     def note_forced(self) -> None:
         """A token is kept though `keeps` says no, as nobody can be asked: it moves nothing, then or when judged."""
         self.outages.kept += 1
 
-    def note_forced_label(self, wrong: bool) -> None:
+    def note_forced_label(self, wrong: float) -> None:
         """The label of one of these."""
         self.outages.judged += 1
         self.outages.wrong += wrong
@@ -120,7 +121,7 @@ class RiskControl:
         """Tokens so far."""
         return self.labelled + self.pending
 
-    def _label(self, *, wrong: bool) -> None:
+    def _label(self, wrong: float) -> None:
         self.labelled += 1
         self.wrong += wrong
         self.threshold = min(1.0, self.threshold + self.budget.step * (self.budget.risk - wrong))

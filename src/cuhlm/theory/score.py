@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from cuhlm.errors import ConfigurationError
 from cuhlm.messages import Array
+from cuhlm.theory.distributions import LogitRow
 from cuhlm.theory.rejection import threshold_at
 
 Floats = npt.NDArray[np.float64]
@@ -55,6 +56,18 @@ class Signals:
             1 / (1 + self.gap),
             -math.log(max(self.plausibility, _SMALLEST)),
         )
+
+
+def signals_of(row: LogitRow, token: int, gap: float | None, u: float) -> Signals:
+    """Of a draft.
+
+    Args:
+        row: the draft model's raw logits, shape (|V|,).
+        token: the draft.
+        gap: of the race that drew it; None where it raced alone.
+        u: its uncertainty.
+    """
+    return Signals(u, math.inf if gap is None else gap, math.exp(-row.gap(token)))
 
 
 @dataclass(frozen=True, slots=True)

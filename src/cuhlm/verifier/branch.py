@@ -19,10 +19,12 @@ class Branch:
 
     Attributes:
         drafts: live ones, for the positions right behind the text.
+        kept: of each, whether the device keeps it without asking.
     """
 
     def __init__(self, agreement: RunningAgreement) -> None:
         self.drafts: list[int] = []
+        self.kept: list[bool] = []
         self._agreement = agreement
         self._fell_at = -1  # position of the last draft that fell
         self._seen = -1  # of the last chunk
@@ -43,6 +45,7 @@ class Branch:
             self._ends_at = -1
             return True
         begin = max(chunk.position, self._compared_to)
+        kept = chunk.kept or (False,) * len(chunk.drafted)
         for position, token in enumerate(chunk.drafted[begin - chunk.position :], begin):
             if position < len(history):
                 self._compare(token, history[position], position)
@@ -50,6 +53,7 @@ class Branch:
                     return False
             elif position == len(history) + len(self.drafts) and len(self.drafts) < _MOST_HELD:
                 self.drafts.append(token)
+                self.kept.append(kept[position - chunk.position])
         self._ends_at = chunk.position + len(chunk.drafted)
         if self._ends_at > len(history) + len(self.drafts):
             self._ends_at = -1  # what was cut off is missing
@@ -60,6 +64,7 @@ class Branch:
         for at, token in enumerate(tokens, position):
             if not self.drafts:
                 return
+            del self.kept[0]
             self._compare(self.drafts.pop(0), token, at)
 
     def _compare(self, draft: int, token: int, position: int) -> None:
@@ -68,3 +73,4 @@ class Branch:
         if draft != token:
             self._fell_at, self._ends_at = position, -1
             self.drafts.clear()
+            self.kept.clear()

@@ -16,7 +16,7 @@ from cuhlm.closing import Closing
 from cuhlm.engines.base import Advance, Engine
 from cuhlm.engines.batching import Batcher
 from cuhlm.engines.flows import Flow, Wait
-from cuhlm.errors import ConfigurationError, ModelBusy, ModelClosed, ProtocolError, VerifierBusy
+from cuhlm.errors import ConfigurationError, LinkTimeout, ModelBusy, ModelClosed, ProtocolError, VerifierBusy
 from cuhlm.given import whole
 from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict, Verification
 from cuhlm.theory.pacing import Pace
@@ -125,8 +125,9 @@ class HostedSession:
         end_tokens: frozenset[int],
     ) -> None:
         self._session = session
-        self._takes_drafts = opening.verification is Verification.KEYED
-        self._patience_seconds = opening.patience_seconds if self._takes_drafts else 0.0
+        self._audits = opening.verification is Verification.AUDITED
+        self._takes_drafts = self._audits or opening.verification is Verification.KEYED
+        self._patience_seconds = math.inf if self._audits else opening.patience_seconds if self._takes_drafts else 0.0
         self._pace = Pace()
         self._branch = Branch(self._pace.agreement)
         self._offered: SimpleQueue[Chunk] = SimpleQueue()  # filled by any thread, emptied by the model's
@@ -225,6 +226,10 @@ class HostedSession:
         while made < max(1, block.generate):
             if ordinal < len(answers):
                 verdict = replace(answers[ordinal], target_seconds=0.0, verify_seconds=0.0)  # it costs nothing again
+            elif self._audits and not block.drafted:
+                if not (yield from self._waiting_for_a_question()):
+                    return
+                verdict = yield from self._auditing(block.generate - made)
             elif block.generate <= 1:
                 verdict = yield from self._judging(block)
             else:
@@ -233,10 +238,10 @@ class HostedSession:
                 answers.append(verdict)
                 self._asked, self._answers = block, answers
             tell(verdict)
-            if verdict.token in self._end_tokens:
-                return
-            made += verdict.accepted + 1
+            made += verdict.accepted + (verdict.token is not None)
             ordinal += 1
+            if ordinal == len(answers) and self._session.has_ended:
+                return
 
     def _deciding(self, sync: tuple[int, ...], left: int) -> Flow[Verdict]:
         """One pass of a session that generates, over the live drafts that are worth it; at most `left` tokens."""
@@ -251,6 +256,33 @@ class HostedSession:
         verdict = yield from self._judging(Block(position, sync, tuple(self._branch.drafts[:drafts]), generate=1))
         self._pace.note(drafts, verdict.accepted + 1, time_)
         return verdict
+
+    def _auditing(self, left: int) -> Flow[Verdict]:
+        """One pass over all that the device has drafted, kept or not; at most `left` tokens."""
+        self._asked_on = False
+        taken = slice(min(left, MAX_BLOCK))
+        drafted, kept = tuple(self._branch.drafts[taken]), tuple(self._branch.kept[taken])
+        return (yield from self._judging(Block(self._session.length, (), drafted, kept=kept)))
+
+    def _waiting_for_a_question(self) -> Flow[bool]:
+        """Wait until the device asks, or will no more; whether it does.
+
+        Raises:
+            LinkTimeout: it has been silent for too long, and holds a place.
+        """
+        while not self._has_question() and self._expects_drafts:
+            silent = self._heard_at + LONGEST_PATIENCE_SECONDS
+            if time.monotonic() >= silent:
+                raise LinkTimeout(
+                    f"nothing came from this device for {LONGEST_PATIENCE_SECONDS:g} s while it was to say what it "
+                    "keeps, so its place was given back; ask again"
+                )
+            yield Wait(lambda: self._has_question() or not self._expects_drafts, silent)
+        return self._has_question()
+
+    def _has_question(self) -> bool:
+        self._take_offered()
+        return self._asked_on and bool(self._branch.drafts)
 
     def _waiting(self) -> Flow[None]:
         """Wait as long as there is patience, for the device to ask, or, where patience ends, for drafts.

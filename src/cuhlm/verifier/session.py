@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from cuhlm.codec.base import Codec
 from cuhlm.codec.find import find_codec
 from cuhlm.errors import ConfigurationError, PayloadError, ProtocolError
-from cuhlm.messages import Array, Block, Chunk, Opening, Verdict, Verification
+from cuhlm.messages import Array, Audit, Block, Chunk, Opening, Verdict, Verification
 from cuhlm.theory.distributions import distribution
 from cuhlm.theory.race import race
 from cuhlm.theory.randomness import Purpose, uniform
+from cuhlm.theory.score import PLAUSIBLE, plausibility
 from cuhlm.theory.verification import accepts, rejection, replacement
 
 
@@ -93,6 +94,11 @@ class Session:
         """All that is decided, the prompt included."""
         return self._history
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last decided token ends the target's turn."""
+        return self._history[-1] in self._end_tokens
+
     def prefill(self) -> Work:
         """The prompt but its last token, which the first block's forward pass reads."""
         return Work(0, self._opening.prompt[:-1], 0)
@@ -138,13 +144,34 @@ class Session:
         return self._compared(block, logits)
 
     def _compared(self, block: Block, logits: Array) -> Verdict:
-        """The target's own tokens, as far as the drafts equal them, and the one behind (design 2.6)."""
-        for offset in range(len(logits)):
-            token = self._target_token(logits[offset], block.position + offset)
-            is_drafted = offset < len(block.drafted)
-            if not is_drafted or token != block.drafted[offset] or token in self._end_tokens:
-                return Verdict(block.position, offset, token, judged=len(block.drafted))
-        return Verdict(block.position, len(block.drafted), None, judged=len(block.drafted))
+        """Drafts as far as they stand (design 2.6, 2.11), and the target's own token behind them.
+
+        What the device keeps stands in any case. Nothing is decided behind an end token; one that was asked for is the
+        verdict's token.
+        """
+        audits: list[Audit] = []
+
+        def verdict(accepted: int, token: int | None) -> Verdict:
+            return Verdict(block.position, accepted, token, judged=len(block.drafted), audits=tuple(audits))
+
+        for offset, row in enumerate(logits):
+            target_probs = distribution(row, self._opening.sampling)
+            own = race(target_probs, self._opening.seed, block.position + offset).token
+            if offset == len(block.drafted):
+                return verdict(offset, own)
+            draft = block.drafted[offset]
+            if block.kept and block.kept[offset]:
+                audits.append(Audit(plausibility(row, draft), float(target_probs[draft]), draft != own))
+                if draft in self._end_tokens:
+                    return verdict(offset + 1, None)
+            elif not self._stands(draft, own, row):
+                return verdict(offset, own)
+            elif draft in self._end_tokens:
+                return verdict(offset, draft)
+        return verdict(len(block.drafted), None)
+
+    def _stands(self, draft: int, own: int, row: Array) -> bool:
+        return draft == own or (self._opening.relaxed and plausibility(row, draft) >= PLAUSIBLE)
 
     def _judged(self, block: Block, logits: Array) -> Verdict:
         """Each draft by its own law (design 2.2), and the bonus token."""
@@ -177,7 +204,16 @@ class Session:
             raise ProtocolError(
                 f"{len(chunk.drafted)} drafts are streamed ahead at once; expected at most {self._max_block}"
             )
+        self._check_kept(chunk.kept, len(chunk.drafted))
         self._check_tokens(chunk.drafted)
+
+    def _check_kept(self, kept: tuple[bool, ...], drafted: int) -> None:
+        if kept and (len(kept) != drafted or self._opening.verification is not Verification.AUDITED):
+            raise ProtocolError(
+                f"the device says of {len(kept)} drafts whether it keeps them; expected that of {drafted} in a session "
+                f"that was opened to have them audited, and of none in others: the rule of this one is "
+                f"{self._opening.verification}"
+            )
 
     def check(self, block: Block) -> None:
         """Refuse a block that does not continue the history or is malformed.
@@ -202,6 +238,7 @@ class Session:
                 f"the block drafts {len(block.drafted)} tokens; expected none in a session that was opened to let the "
                 "target draw alone; open another to have drafts judged"
             )
+        self._check_kept(block.kept, len(block.drafted))
         if not (block.generate <= 1 if block.drafted else block.generate >= 1):
             raise ProtocolError(
                 f"the block drafts {len(block.drafted)} tokens and asks for {block.generate}; expected drafts and at "

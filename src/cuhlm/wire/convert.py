@@ -11,18 +11,24 @@ from google.protobuf.message import DecodeError, Message
 from cuhlm.errors import ConfigurationError, ProtocolError
 from cuhlm.messages import Block, ChatFormat, Chunk, ModelCard, Opening, Payload, Sampling, Verdict, Verification
 from cuhlm.wire import verifier_pb2 as pb
+from cuhlm.wire.audits import audits_from_wire, audits_to_wire, kept_from_wire, kept_to_wire
 
 M = TypeVar("M", bound=Message)
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Of these messages and what is done on them: a verifier and a device of different ones refuse each other. 1, in which
 the target drew by other random numbers and took no drafts ahead, did not say so: there the field is 0. 2 did not tell
-the device how the target is spoken to."""
+the device how the target is spoken to. 3 had no audits."""
 
 _LONGEST_NAME, _LONGEST_TEMPLATE = 1000, 200_000  # characters; the longest templates of today have 20 000
 _MOST_END_TOKENS = 1000
 
-_RULES = {Verification.SPECULATIVE: pb.SPECULATIVE, Verification.KEYED: pb.KEYED, Verification.TARGET: pb.TARGET}
+_RULES = {
+    Verification.SPECULATIVE: pb.SPECULATIVE,
+    Verification.KEYED: pb.KEYED,
+    Verification.TARGET: pb.TARGET,
+    Verification.AUDITED: pb.AUDITED,
+}
 
 
 def parsed(kind: type[M], data: bytes) -> M:
@@ -134,6 +140,7 @@ def opening_to_wire(opening: Opening) -> pb.Open:
         target_fingerprint=opening.target_fingerprint,
         protocol=PROTOCOL,
         patience_seconds=opening.patience_seconds,
+        relaxed=opening.relaxed,
     )
 
 
@@ -162,6 +169,7 @@ def opening_from_wire(opening: pb.Open) -> Opening:
         codec=opening.codec,
         target_fingerprint=opening.target_fingerprint,
         patience_seconds=opening.patience_seconds,
+        relaxed=opening.relaxed,
     )
 
 
@@ -181,19 +189,29 @@ def block_to_wire(block: Block) -> pb.Block:
         drafted=block.drafted,
         payloads=[pb.Payload(data=payload.data, k=payload.k) for payload in block.payloads],
         generate=block.generate,
+        kept=kept_to_wire(block.kept),
     )
 
 
 def block_from_wire(block: pb.Block) -> Block:
-    """A block from protobuf."""
+    """A block from protobuf.
+
+    Raises:
+        ProtocolError: more is kept than drafted.
+    """
     payloads = tuple(Payload(payload.data, payload.k) for payload in block.payloads)
-    return Block(block.position, tuple(block.sync), tuple(block.drafted), payloads, block.generate)
+    kept = kept_from_wire(block.kept, len(block.drafted))
+    return Block(block.position, tuple(block.sync), tuple(block.drafted), payloads, block.generate, kept)
 
 
 def chunk_to_wire(chunk: Chunk) -> pb.Chunk:
     """Drafts streamed ahead as protobuf."""
     return pb.Chunk(
-        position=chunk.position, drafted=chunk.drafted, undecided=chunk.position - chunk.seen, asks=chunk.asks
+        position=chunk.position,
+        drafted=chunk.drafted,
+        undecided=chunk.position - chunk.seen,
+        asks=chunk.asks,
+        kept=kept_to_wire(chunk.kept),
     )
 
 
@@ -201,14 +219,15 @@ def chunk_from_wire(chunk: pb.Chunk) -> Chunk:
     """Drafts streamed ahead from protobuf.
 
     Raises:
-        ProtocolError: more is undecided than there is.
+        ProtocolError: more is undecided than there is, or more kept than drafted.
     """
     if chunk.undecided > chunk.position:
         raise ProtocolError(
             f"drafts for position {chunk.position} are streamed ahead of {chunk.undecided} undecided tokens; "
             "expected at most as many as there are before them"
         )
-    return Chunk(chunk.position, tuple(chunk.drafted), chunk.position - chunk.undecided, chunk.asks)
+    kept = kept_from_wire(chunk.kept, len(chunk.drafted))
+    return Chunk(chunk.position, tuple(chunk.drafted), chunk.position - chunk.undecided, chunk.asks, kept)
 
 
 def verdict_to_wire(verdict: Verdict) -> pb.Verdict:
@@ -221,11 +240,16 @@ def verdict_to_wire(verdict: Verdict) -> pb.Verdict:
         judged=verdict.judged,
         target_seconds=verdict.target_seconds,
         verify_seconds=verdict.verify_seconds,
+        audits=audits_to_wire(verdict.audits),
     )
 
 
 def verdict_from_wire(verdict: pb.Verdict) -> Verdict:
-    """A verdict from protobuf."""
+    """A verdict from protobuf.
+
+    Raises:
+        ProtocolError: an audit is cut.
+    """
     return Verdict(
         position=verdict.position,
         accepted=verdict.accepted,
@@ -234,4 +258,5 @@ def verdict_from_wire(verdict: pb.Verdict) -> Verdict:
         judged=verdict.judged,
         target_seconds=verdict.target_seconds,
         verify_seconds=verdict.verify_seconds,
+        audits=audits_from_wire(verdict.audits),
     )
