@@ -6,7 +6,7 @@ target's is told from it, and so is a verifier that trusts drafts. CUHLM_LAW_TOK
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tests.toy_pair import PROMPT, settings
+from tests.unsteady_link import Unsteady
 
 from cuhlm.device.device import Answer, Device, Request, collect
 from cuhlm.device.ending import Limits
@@ -24,9 +25,9 @@ from cuhlm.device.steps import Reason
 from cuhlm.engines.base import Engine
 from cuhlm.engines.llama_cpp import LlamaCppEngine
 from cuhlm.engines.prompting import encode_prompt
-from cuhlm.link.base import Link, LinkSession, Traffic, ignored
+from cuhlm.link.base import Link
 from cuhlm.link.in_process import InProcessLink
-from cuhlm.messages import Block, Chunk, Fate, ModelCard, Opening, Sampling, Verdict
+from cuhlm.messages import Block, Fate, Sampling, Verdict
 from cuhlm.testing import PaddedEngine, ToyEngine
 from cuhlm.theory.pacing import PassTime
 from cuhlm.verifier.host import Verifier
@@ -173,7 +174,7 @@ def test_no_schedule_of_delays_drops_and_cuts_changes_a_token(link: Link, data: 
     fates = data.draw(st.lists(st.sampled_from(["now", "late", "lost", "cut"]), min_size=1, max_size=12))
     delays = data.draw(st.lists(st.integers(0, 4), min_size=1, max_size=12))
     patience = data.draw(st.sampled_from([0.0, 0.002]))
-    with closing(Device(DRAFTS[draft], _Unsteady(link, fates, delays))) as device:
+    with closing(Device(DRAFTS[draft], Unsteady(link, fates, delays))) as device:
         one = answered(device, request, patience)
     with closing(Device(DRAFTS[draft], link)) as device:
         assert one.tokens == collect(device.generate(REMOTE, request)).tokens
@@ -185,81 +186,11 @@ def test_drafts_behind_some_that_were_lost_or_overtaken_change_no_token(
 ) -> None:
     """A verdict counts the device's own drafts: those that the verifier holds must be the same ones."""
     monkeypatch.setattr("cuhlm.device.ahead.CHUNK_SECONDS", 0.0)
-    unsteady = Device(DRAFTS["a poor one"], _Unsteady(link, ["lost", "late"], [1]))
+    unsteady = Device(DRAFTS["a poor one"], Unsteady(link, ["lost", "late"], [1]))
     with closing(unsteady), closing(Device(DRAFTS["a poor one"], link)) as steady:
         for seed in range(25):
             request = Request(PROMPT, Sampling(0.5), seed, Limits(60))
             assert answered(unsteady, request, patience).tokens == collect(steady.generate(REMOTE, request)).tokens
-
-
-class _Unsteady:
-    """A link on which chunks are late, lost or cut in two, and verdicts wait."""
-
-    def __init__(self, inner: Link, fates: Sequence[str], delays: Sequence[int]) -> None:
-        self._inner, self._fates, self._delays = inner, fates, delays
-        self.shares_machine = False
-
-    def describe(self) -> ModelCard:
-        return self._inner.describe()
-
-    def vocabulary(self) -> Sequence[bytes]:
-        return self._inner.vocabulary()
-
-    def open(self, opening: Opening) -> LinkSession:
-        return _UnsteadySession(self._inner.open(opening), self._fates, self._delays)
-
-    def close(self) -> None:
-        pass
-
-
-class _UnsteadySession:
-    def __init__(self, inner: LinkSession, fates: Sequence[str], delays: Sequence[int]) -> None:
-        self._inner, self._fates, self._delays = inner, fates, delays
-        self._held: list[Chunk] = []
-        self._verdict: Verdict | None = None
-        self._chunks = self._verdicts = self._waits = 0
-
-    def ready(self, heard: Callable[[int], None] = ignored) -> None:
-        self._inner.ready(heard)
-
-    def send(self, block: Block) -> None:
-        self._inner.send(block)
-
-    def offer(self, chunk: Chunk) -> None:
-        fate = self._fates[self._chunks % len(self._fates)]
-        self._chunks += 1
-        if fate == "late":
-            self._held.append(chunk)
-        elif fate == "cut" and len(chunk.drafted) > 1:
-            self._inner.offer(replace(chunk, drafted=chunk.drafted[:1]))
-            self._inner.offer(replace(chunk, position=chunk.position + 1, drafted=chunk.drafted[1:]))
-        elif fate != "lost":
-            self._inner.offer(chunk)
-
-    def wake(self) -> None:
-        self._inner.wake()
-
-    def receive(self, timeout_seconds: float | None) -> Verdict | None:
-        if self._verdict is None:
-            self._verdict = self._inner.receive(timeout_seconds)
-            if self._verdict is None:
-                return None
-            self._waits = self._delays[self._verdicts % len(self._delays)]
-            self._verdicts += 1
-        if self._waits:
-            self._waits -= 1
-            return None
-        for chunk in self._held:
-            self._inner.offer(chunk)
-        self._held.clear()
-        verdict, self._verdict = self._verdict, None
-        return verdict
-
-    def traffic(self) -> Traffic | None:
-        return None
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 def test_a_verifier_that_trusts_its_drafts_is_told_from_the_target(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
