@@ -83,11 +83,15 @@ class Keeping:
     """Keeps drafts as long as the audits find few of them wrong.
 
     Its state holds for one stream of tokens: of one answer, or of the answers of one conversation, one after the other.
+
+    Attributes:
+        settings: the score may be replaced by a better one between two answers.
+        control: the threshold, and what it has counted.
     """
 
     def __init__(self, settings: RiskSettings) -> None:
         self.settings = settings
-        self._control = RiskControl(settings.budget)
+        self.control = RiskControl(settings.budget)
         self._certificate = Certificate(settings.delta)
         self._kept = 0
         self._audited = 0
@@ -95,16 +99,16 @@ class Keeping:
     def keep(self, signals: Signals, probability: float) -> Kept | None:
         """A draft with these signals, drawn with this probability x_d, if it is kept; None where it is to be asked."""
         score = self.settings.score.predict(signals.features())
-        if not self._control.keeps(score):
+        if not self.control.keeps(score):
             return None
-        self._control.note_kept()
+        self.control.note_kept()
         return Kept(score, probability)
 
     def force(self, signals: Signals, probability: float) -> Kept:
         """As `keep`, but nobody can be asked: what the control would not keep is kept on another account."""
         if (kept := self.keep(signals, probability)) is not None:
             return kept
-        self._control.note_forced()
+        self.control.note_forced()
         return Kept(self.settings.score.predict(signals.features()), probability, is_forced=True)
 
     def note_final(self, kept: Kept) -> None:
@@ -115,27 +119,27 @@ class Keeping:
 
     def note_asked(self) -> None:
         """A token is produced that the target was asked for."""
-        self._control.note_asked()
+        self.control.note_asked()
 
     def forget(self, kept: Kept) -> None:
         """It was rolled back before it was final."""
         if not kept.is_forced:
-            self._control.note_forgotten(1)
+            self.control.note_forgotten(1)
 
     def note_audit(self, kept: Kept, audit: Audit) -> None:
         """What the target says of a final one."""
         wrong = label(self.settings.wrong, audit, kept.probability)
         if kept.is_forced:
-            self._control.note_forced_label(wrong)
+            self.control.note_forced_label(wrong)
             return
         assert kept.number is not None, "what is audited is final"
-        self._control.note_label(wrong)
+        self.control.note_label(wrong)
         self._certificate.label(kept.number, wrong)
         self._audited += 1
 
     def report(self, tail_passes: int = 0, tail_rows: int = 0) -> RiskReport:
         """What was risked so far."""
-        control = self._control
+        control = self.control
         return RiskReport(
             risk=control.budget.risk,
             wrong_means=self.settings.wrong,
