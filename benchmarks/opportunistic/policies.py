@@ -72,6 +72,9 @@ class Tallying(Keeping):
         self.differ = 0
         self.heard = 0
 
+    def refine(self) -> None:
+        """Not here: what is compared is the control, with one score."""
+
     def note_audit(self, kept: Kept, audit: Audit) -> None:
         """Also count."""
         self.heard += 1
@@ -89,13 +92,13 @@ class AtRandom(Tallying):
         self._seed = seed
         self._seen = 0
 
-    def keep(self, signals: Signals, probability: float) -> Kept | None:  # noqa: ARG002 (it is blind)
+    def keep(self, signals: Signals, probability: float) -> Kept | None:
         """By lot."""
         self._seen += 1
         if uniform(self._seed, self._seen, Purpose.GATE) >= self.share:
             return None
         self.control.note_kept()
-        return Kept(0.5, probability)
+        return Kept(signals.features(), 0.5, probability)
 
 
 def controlled(score: RiskScore, risk: float, begins_at: float) -> RiskSettings:

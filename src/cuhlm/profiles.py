@@ -4,8 +4,8 @@ import dataclasses
 import json
 import math
 import reprlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,11 +16,15 @@ from cuhlm.given import as_path, member, number, take, whole
 from cuhlm.messages import ModelCard, Sampling
 from cuhlm.readable import Count, NotNegative, Share, Some, converted, read_json
 from cuhlm.records import json_values
+from cuhlm.risk_scores import FittedScore, Positions
 from cuhlm.theory.rejection import RejectionModel, risk_averse_threshold, risk_prone_threshold
+from cuhlm.theory.score import Wrong
 from cuhlm.theory.uncertainty import Measure
 from cuhlm.writable import write_whole
 
-FORMAT = 1
+FORMAT = 2
+_OLDER = (1,)
+"""Formats that are read, too: 1 had no scores of risk."""
 
 MOST_PERTURBATIONS = 1000
 """Each is a scan of the vocabulary for every token."""
@@ -120,6 +124,8 @@ class Profile:
         vartheta: bound on the distortion.
         curve: what each threshold would skip.
         provenance: where this comes from.
+        scores: of the risk of keeping a draft, by what counts as wrong; none in a profile of format 1.
+        positions: what all this was measured on; likewise.
     """
 
     draft_name: str
@@ -136,6 +142,8 @@ class Profile:
     vartheta: NotNegative
     curve: RiskCurve
     provenance: Provenance
+    scores: dict[Wrong, FittedScore] = field(default_factory=dict)
+    positions: Positions = field(default_factory=Positions)
 
     def check_pair(self, draft: ModelCard, target: ModelCard) -> None:
         """Refuse another pair than the one this was calibrated for.
@@ -152,6 +160,19 @@ class Profile:
                     f"the profile was calibrated for the {role} {name!r} ({fingerprint[:12]}), and the {role} here is "
                     f"{card.name!r} ({card.fingerprint[:12]}); run `cuhlm calibrate` for this pair"
                 )
+
+    def with_audits(self, wrong: Wrong, audited: Sequence[tuple[tuple[float, ...], float]], date: str) -> "Profile":
+        """With the score of `wrong` refined.
+
+        Args:
+            wrong: a definition that the profile has a score of.
+            audited: features of kept tokens, and whether each was wrong.
+            date: ISO 8601.
+        """
+        features, labels = [each for each, _ in audited], [label for _, label in audited]
+        return dataclasses.replace(
+            self, scores={**self.scores, wrong: self.scores[wrong].refined_by(features, labels, date)}
+        )
 
     def as_json(self) -> dict[str, object]:
         """The profile as JSON values; an undefined number is null."""
@@ -176,9 +197,7 @@ def load_profile(path: str | Path) -> Profile:
     path = as_path("the profile", path)
     try:
         fields = read_json(path, "the profile")
-        if not isinstance(fields, dict) or type(fields.get("format")) is not int or fields.pop("format") != FORMAT:
-            raise ConfigurationError(f"{path} is not a profile of format {FORMAT}")
-        profile = converted(_with_undefined(fields), Profile, str(path), is_complete=True)
+        profile = converted(_with_undefined(_current(fields, path)), Profile, str(path), is_complete=True)
         for name, value, holds, expected in _expectations(profile):
             if not holds:
                 raise ConfigurationError(f"{path}: {name} is {reprlib.repr(value)}; expected {expected}")
@@ -187,6 +206,15 @@ def load_profile(path: str | Path) -> Profile:
     except ConfigurationError as error:
         raise ProfileError(f"{error}; make one with `cuhlm calibrate`") from error
     return profile
+
+
+def _current(fields: object, path: Path) -> dict[str, object]:
+    """The fields of a profile, without its format; what an older one lacks is there, and empty."""
+    number = fields.pop("format", None) if isinstance(fields, dict) else None
+    if not isinstance(fields, dict) or type(number) is not int or number not in (FORMAT, *_OLDER):
+        raise ConfigurationError(f"{path} is not a profile of format {FORMAT}")
+    empty = {"scores": {}, "positions": dataclasses.asdict(Positions())}
+    return fields if number == FORMAT else {**fields, **empty}
 
 
 def _with_undefined(value: object) -> object:
@@ -221,6 +249,13 @@ def _expectations(profile: Profile) -> Iterator[tuple[str, object, bool, str]]:
         yield f"curve.{name}", shares, fits, points
     shares = curve.skipped_share
     yield "curve.skipped_share", shares, all(low <= high for low, high in pairwise(shares)), "shares that never fall"
+    for wrong, score in profile.scores.items():
+        yield from _named(f"scores.{wrong}", score.expectations())
+    yield from _named("positions", profile.positions.expectations())
+
+
+def _named(part: str, expectations: Iterator[tuple[str, object, bool, str]]) -> Iterator[tuple[str, object, bool, str]]:
+    return ((f"{part}.{name}", value, holds, expected) for name, value, holds, expected in expectations)
 
 
 def _agree(a: float, b: float) -> bool:

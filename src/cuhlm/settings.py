@@ -5,13 +5,13 @@ Numbers come from the pair's profile unless they are given. Which of them a meth
 
 import math
 import reprlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cuhlm.errors import ConfigurationError, ProfileError
 from cuhlm.given import instance, member, number, take, whole
 from cuhlm.messages import Sampling, Verification
-from cuhlm.methods import DraftFrom, GateRule, Method, TruncationRule
+from cuhlm.methods import DraftFrom, GateRule, Method, TruncationRule, find_method
 from cuhlm.profiles import Profile, UncertaintySettings
 from cuhlm.readable import number_in
 from cuhlm.theory.control import Budget
@@ -22,6 +22,7 @@ Rule = Literal["risk-averse", "risk-prone"]
 RISK_AVERSE: Rule = "risk-averse"
 RISK_PRONE: Rule = "risk-prone"
 DEFAULT_VARTHETA = 0.1
+DEFAULT_RISK = 0.02
 RELAXABLE = ("lossless", "opportunistic")
 """Methods whose verifier may let plausible drafts stand that are not the target's own tokens."""
 MOST_UNAUDITED = 128
@@ -147,6 +148,9 @@ def settings_for(
     b_prob: int = 8,
     patience_seconds: float = 0.0,
     block: int = 1,
+    risk: float = DEFAULT_RISK,
+    wrong: Wrong = Wrong.PLAUSIBLE,
+    relaxed: bool = False,
 ) -> Settings:
     """The settings of `method`, from `profile` where they are not given.
 
@@ -160,6 +164,9 @@ def settings_for(
         b_prob: bits per probability sent.
         patience_seconds: see `Settings`.
         block: see `Settings`.
+        risk: share of tokens that may be kept and wrong, of a method with such a budget; 0 is `lossless`.
+        wrong: what counts as wrong.
+        relaxed: see `Settings`.
 
     Raises:
         ConfigurationError: a number is out of range, or missing with no profile to take it from.
@@ -168,6 +175,9 @@ def settings_for(
     instance(Method, "the method", method)
     if profile is not None:
         instance(Profile, "the profile", profile)
+    has_budget = method.gate is GateRule.RISKY
+    if has_budget and number("the risk", risk) == 0:
+        method, has_budget = find_method("lossless"), False
     limit = resolve_threshold(threshold, profile) if method.is_gated else 0.0
     needs_profile = (method.gate is GateRule.RANDOM or method.truncation is TruncationRule.ONLINE) or (
         method.truncation is TruncationRule.OFFLINE and k is None
@@ -189,7 +199,30 @@ def settings_for(
         b_prob=b_prob,
         patience_seconds=patience_seconds,
         block=block,
+        risk=_risk_settings(method, profile, risk, wrong) if has_budget else None,
+        relaxed=relaxed,
     )
+
+
+def _risk_settings(method: Method, profile: Profile | None, risk: float, wrong: Wrong) -> RiskSettings:
+    """A budget that begins at the calibrated threshold.
+
+    Raises:
+        ConfigurationError: there is no profile, or the risk is out of range.
+        ProfileError: the profile has no score.
+    """
+    budget = Budget(risk)
+    if profile is None:
+        raise ConfigurationError(
+            f"the method {method.name} needs the pair's profile; "
+            "make one with `cuhlm calibrate` and give it with --profile"
+        )
+    if wrong not in profile.scores:
+        raise ProfileError(
+            f"the profile has no score of what is {wrong}, as an older one; make it anew with `cuhlm calibrate`"
+        )
+    fitted = profile.scores[wrong]
+    return RiskSettings(replace(budget, begins_at=fitted.threshold_for(risk)), fitted.score, wrong)
 
 
 def resolve_threshold(threshold: str | float, profile: Profile | None) -> float:

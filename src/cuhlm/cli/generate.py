@@ -25,6 +25,9 @@ def generate(
     draft_from: options.DraftFromLaw = "x",
     block: options.BlockLength = 1,
     patience: options.Patience = 0.0,
+    risk: options.Risk = 0.02,
+    wrong: options.WrongMeans = "plausible",
+    relaxed: options.Relaxed = False,
     temperature: options.OwnTemperature = None,
     top_k: options.OwnTopK = None,
     top_p: options.OwnTopP = None,
@@ -46,6 +49,8 @@ def generate(
     - `cuhlm generate "Name three fruits." --target smollm2-135m`
 
     - `cuhlm generate "Name three fruits." --verifier 127.0.0.1:50051 --method hlm --trace out.jsonl`
+
+    - `cuhlm generate "Name three fruits." --target smollm2-135m --method opportunistic --risk 0.05`
     """
     from dataclasses import replace
     from functools import partial
@@ -57,6 +62,7 @@ def generate(
     from cuhlm.methods import DraftFrom, find_method
     from cuhlm.pair import Reach, built_in_or, fitting_profile, open_device, read_profile, sampling_for
     from cuhlm.settings import sampling_note, settings_for
+    from cuhlm.theory.score import Wrong
     from cuhlm.writable import check_writable
 
     if trace is not None:
@@ -71,6 +77,9 @@ def generate(
         draft_from=options.one_of(DraftFrom, draft_from, "--draft-from"),
         patience_seconds=patience,
         block=block,
+        risk=risk,
+        wrong=options.one_of(Wrong, wrong, "--wrong"),
+        relaxed=relaxed,
     )
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     # Before a model is loaded, which takes seconds: the numbers that the pair will give cannot be wrong, these can.

@@ -100,6 +100,33 @@ Patience = Annotated[
         rich_help_panel=METHOD,
     ),
 ]
+Risk = Annotated[
+    float,
+    typer.Option(
+        "--risk",
+        metavar="SHARE",
+        help="Of opportunistic: share of tokens that may be kept and wrong; 0 is lossless.",
+        rich_help_panel=METHOD,
+    ),
+]
+WrongMeans = Annotated[
+    str,
+    typer.Option(
+        "--wrong",
+        metavar="MEANING",
+        help="What counts as wrong of a kept token: plausible (the target would hardly have written it), beta (the "
+        "chance that it would be rejected), keyed (the target draws another).",
+        rich_help_panel=METHOD,
+    ),
+]
+Relaxed = Annotated[
+    bool,
+    typer.Option(
+        "--relaxed",
+        help="Of lossless and opportunistic: let plausible drafts stand, too, that are not the target's own tokens.",
+        rich_help_panel=METHOD,
+    ),
+]
 Temperature = Annotated[float, typer.Option("--temperature", "-t", help="0 is greedy.", rich_help_panel=SAMPLING)]
 TopK = Annotated[int, typer.Option("--top-k", help="0 is off.", rich_help_panel=SAMPLING)]
 TopP = Annotated[float, typer.Option("--top-p", help="1 is off.", rich_help_panel=SAMPLING)]

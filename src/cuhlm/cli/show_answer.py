@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from rich.text import Text
 from cuhlm.cli.progress import Pace, ShownProgress, shown_progress
 from cuhlm.cli.terminal import print_answer, visible
 from cuhlm.device.device import Device, Request
+from cuhlm.device.keeping import RiskReport
 from cuhlm.device.steps import Drafted, Emit, Finish, Reading
 from cuhlm.errors import CuhlmError
 from cuhlm.measuring.summary import Summary, summarise
@@ -60,11 +61,12 @@ def stream_answer(
     for note in filter(None, (*notes, threshold_meaning(settings))):
         aside.print(Text.assemble(("note: ", "yellow"), visible(note)))
     records: list[TokenRecord] = []
+    finishes: list[Finish] = []
     started = time.perf_counter()
     with (
         trace_file(trace) if trace else nullcontext(_not_kept) as keep,
         closing(_ShownReading(console, len(request.prompt))) as reading,
-        closing(_shown(device.generate(settings, request, reading), console)) as emits,
+        closing(_shown(device.generate(settings, request, reading), console, finishes.append)) as emits,
     ):
         for emit in emits:
             reading.close()
@@ -79,9 +81,39 @@ def stream_answer(
             f"[dim]{settings.method.name} at {request.sampling}: {len(records)} tokens in {seconds:.1f} s, prompt "
             f"included; {_asked(settings, summary)}{_on_the_socket(summary)}[/]"
         )
+        for report in (finish.risk for finish in finishes if finish.risk is not None):
+            aside.print(f"[dim]{risk_taken(report)}[/]")
 
 
-def _shown(generation: Generator[Emit, None, Finish], console: Console) -> Generator[Emit, None, None]:
+def risk_taken(report: RiskReport) -> str:
+    """What was risked, in a few lines."""
+    audited = f"{report.audited} of {report.kept} kept tokens audited, {_count(report.wrong)} wrong"
+    shares = f"{_percent(report.wrong_per_produced)} of all, {_percent(report.wrong_per_kept)} of the kept"
+    lines = [
+        f"risk: {_percent(report.kept_share)} of {report.produced} tokens kept; {audited} ({shares}; wrong means "
+        f"{report.wrong_means})",
+        f"budget: {_percent(report.risk)} of all and {report.slack:.0f} tokens; certified at "
+        f"{_percent(1 - report.delta)}: a mean chance of at most {_percent(report.certified)} to be wrong",
+    ]
+    if (outages := report.outages).kept:
+        lines.append(
+            f"in outages: {outages.kept} tokens kept beside the budget, {outages.judged} judged since, "
+            f"{_count(outages.wrong)} wrong"
+        )
+    return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    return "–" if math.isnan(share) else f"{100 * share:.3g} %"
+
+
+def _count(wrong: float) -> str:
+    return f"{wrong:.4g}"
+
+
+def _shown(
+    generation: Generator[Emit, None, Finish], console: Console, ended: Callable[[Finish], None]
+) -> Generator[Emit, None, None]:
     """The tokens of an answer; text that was held back until its end, or until an error, is printed here.
 
     However it ends, what was printed ends with its line.
@@ -94,6 +126,7 @@ def _shown(generation: Generator[Emit, None, Finish], console: Console) -> Gener
             yield emit
     except StopIteration as end:
         printed, rest = True, end.value.text
+        ended(end.value)
     except CuhlmError as error:
         rest = error.held_back
         raise

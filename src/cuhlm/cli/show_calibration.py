@@ -13,7 +13,9 @@ from cuhlm.engines.load import load_engine
 from cuhlm.engines.locate import model_files
 from cuhlm.measuring.calibrate import CalibrationPlan, Tokens, calibrate, check_enough, skipped_risk
 from cuhlm.measuring.prompts import Prompt
+from cuhlm.measuring.risk import RISKS, foresight, labels_of
 from cuhlm.profiles import Profile
+from cuhlm.theory.score import Wrong
 from cuhlm.writable import check_writable
 
 
@@ -68,11 +70,37 @@ def _print(console: Console, profile: Profile, tokens: Tokens) -> None:
         cells = ("–" if np.isnan(mean) else f"{mean:.3f}", "–" if np.isnan(low) else f"{low:.3f} … {high:.3f}")
         table.add_row(name, f"{threshold:.3f}", f"{share:.1%}", *cells)
     console.print(table)
+    _print_scores(console, profile)
     for name, threshold in (("risk-averse", profile.risk_averse), ("risk-prone", profile.risk_prone)):
         if meaning := outside(threshold):
             console.print(
                 f"The {name} threshold is {meaning}. A number can be given instead of a rule.", style="yellow"
             )
+
+
+def _print_scores(console: Console, profile: Profile) -> None:
+    """What `opportunistic` goes by: how well the scores foresee what is wrong, and how far they can be believed."""
+    kept = [f"kept at {100 * risk:g} % wrong" for risk in RISKS]
+    table = Table("wrong means", "of all", "area under the curve", *kept, header_style="bold")
+    for wrong in profile.scores:
+        foreseen = foresight(profile.positions, wrong, seed=profile.provenance.seed)
+        shares = (_with_interval(each, "{:.0%}") for each in foreseen.kept)
+        of_all = labels_of(profile.positions, wrong).mean()
+        table.add_row(wrong, f"{of_all:.1%}", _with_interval(foreseen.area, "{:.2f}"), *shares)
+    fitted = profile.scores[Wrong.PLAUSIBLE]
+    held_out = f"texts held out in {fitted.folds} parts" if fitted.folds > 1 else "too few texts to hold any out"
+    console.print(f"What a score foresees of keeping a draft ({held_out}; 95 % interval over texts)")
+    console.print(table)
+    title = f"Reliability of the score of {Wrong.PLAUSIBLE}"
+    bins = Table("score", "wrong", "tokens", header_style="bold", title=title)
+    for each in fitted.reliability:
+        bins.add_row(f"{each.predicted:.3f}", f"{each.realised:.3f}", str(each.n))
+    console.print(bins)
+
+
+def _with_interval(value: tuple[float, float, float], form: str) -> str:
+    middle, low, high = ("–" if np.isnan(each) else form.format(each) for each in value)
+    return f"{middle} [{low} … {high}]"
 
 
 def outside(threshold: float) -> str:

@@ -149,7 +149,7 @@ class Device(Closing):
             listener: is told how far the prompt is read, where that takes long, and of drafts that are not decided
                 yet, where the method streams them ahead.
             keeping: where the method has a risk budget, the account of the answers before in this conversation, which
-                this one goes on with; None begins one.
+                this one goes on with, its score refined by their audits; None begins one.
 
         Raises:
             ConfigurationError: the method needs a verifier and there is none.
@@ -215,8 +215,12 @@ class Device(Closing):
         ending = self._ending(settings, request)
         with ExitStack() as stack:
             drafting = session = None
-            if settings.risk is not None and keeping is None:
+            if settings.risk is None:
+                keeping = None
+            elif keeping is None:
                 keeping = Keeping(settings.risk)
+            else:
+                keeping.refine()
             if settings.method.drafts:
                 drafting = self._drafting(settings, request, ending, keeping)
                 stack.callback(drafting.close)

@@ -8,7 +8,7 @@ from cuhlm.messages import Audit, Verdict
 from cuhlm.settings import RiskSettings
 from cuhlm.theory.certificate import Certificate
 from cuhlm.theory.control import OutageAccount, RiskControl
-from cuhlm.theory.score import PLAUSIBLE, Signals, Wrong
+from cuhlm.theory.score import PLAUSIBLE, Signals, Wrong, refined_shift
 from cuhlm.theory.verification import rejection
 
 
@@ -17,12 +17,14 @@ class Kept:
     """A draft that the device keeps.
 
     Attributes:
+        features: what the score is made of.
         score: s, the predicted chance that this is wrong.
         probability: x_d.
         is_forced: whether it is kept only because nobody can be asked.
         number: in the certificate, once nothing can undo it; None before, and where it is forced.
     """
 
+    features: tuple[float, ...]
     score: float
     probability: float
     is_forced: bool = False
@@ -87,29 +89,34 @@ class Keeping:
     Attributes:
         settings: the score may be replaced by a better one between two answers.
         control: the threshold, and what it has counted.
+        audited: features and label of each token that was audited since `refine`.
     """
 
     def __init__(self, settings: RiskSettings) -> None:
         self.settings = settings
         self.control = RiskControl(settings.budget)
         self._certificate = Certificate(settings.delta)
+        self.audited: list[tuple[tuple[float, ...], float]] = []
         self._kept = 0
         self._audited = 0
+        self._shift = 0.0
 
     def keep(self, signals: Signals, probability: float) -> Kept | None:
         """A draft with these signals, drawn with this probability x_d, if it is kept; None where it is to be asked."""
-        score = self.settings.score.predict(signals.features())
+        features = signals.features()
+        score = self.settings.score.predict(features)
         if not self.control.keeps(score):
             return None
         self.control.note_kept()
-        return Kept(score, probability)
+        return Kept(features, score, probability)
 
     def force(self, signals: Signals, probability: float) -> Kept:
         """As `keep`, but nobody can be asked: what the control would not keep is kept on another account."""
         if (kept := self.keep(signals, probability)) is not None:
             return kept
         self.control.note_forced()
-        return Kept(self.settings.score.predict(signals.features()), probability, is_forced=True)
+        features = signals.features()
+        return Kept(features, self.settings.score.predict(features), probability, is_forced=True)
 
     def note_final(self, kept: Kept) -> None:
         """Nothing can undo it: it is of the answer. In the order of positions, before its audit."""
@@ -133,9 +140,21 @@ class Keeping:
             self.control.note_forced_label(wrong)
             return
         assert kept.number is not None, "what is audited is final"
+        self.audited.append((kept.features, wrong))
         self.control.note_label(wrong)
         self._certificate.label(kept.number, wrong)
         self._audited += 1
+
+    def refine(self) -> None:
+        """Between two answers, as the score is frozen within one: let it follow what was audited."""
+        if not self.audited:
+            return
+        features, labels = [each for each, _ in self.audited], [label for _, label in self.audited]
+        score, before = self.settings.score, self._shift
+        self._shift = refined_shift(score, before, features, labels)
+        moved = replace(score, intercept=score.intercept + self._shift - before)
+        self.settings = replace(self.settings, score=moved)
+        self.audited = []
 
     def report(self, tail_passes: int = 0, tail_rows: int = 0) -> RiskReport:
         """What was risked so far."""

@@ -17,10 +17,13 @@ from cuhlm.engines.prompting import encode_prompt
 from cuhlm.errors import ConfigurationError, ContextOverflow
 from cuhlm.measuring.bootstrap import Estimate, Ratio, estimate, resample_counts
 from cuhlm.measuring.prompts import Prompt
-from cuhlm.measuring.target_text import walk
+from cuhlm.measuring.risk import fit_scores
+from cuhlm.measuring.target_text import TextPosition, walk
 from cuhlm.messages import Array, Sampling
 from cuhlm.profiles import Profile, Provenance, RiskCurve, UncertaintySettings
+from cuhlm.risk_scores import Positions
 from cuhlm.theory.distributions import LogitRow, distribution, law_of
+from cuhlm.theory.race import race
 from cuhlm.theory.randomness import Purpose, uniform
 from cuhlm.theory.rejection import (
     fit_rejection,
@@ -28,6 +31,7 @@ from cuhlm.theory.rejection import (
     risk_averse_threshold,
     risk_prone_threshold,
 )
+from cuhlm.theory.score import plausibility
 from cuhlm.theory.truncation import MeanBound, offline_k
 from cuhlm.theory.verification import draw
 
@@ -39,6 +43,8 @@ CURVE_POINTS = 101
 
 FEWEST_TOKENS = 10
 """To calibrate on."""
+
+_LEAST_PLAUSIBLE = 1e-9  # what is less tells no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,17 @@ class CalibrationPlan:
             raise ConfigurationError(f"the seed is {self.seed}; expected a whole number from 0 to 2^63 − 1")
 
 
+class Keyed(NamedTuple):
+    """What was measured of one keyed draft; see `Positions`."""
+
+    u: float
+    gap: float
+    own: float
+    plausible: float
+    beta: float
+    agrees: bool
+
+
 @dataclass(slots=True)
 class Tokens:
     """What was measured, one entry per calibration token.
@@ -81,6 +98,7 @@ class Tokens:
         beta: their rejection probabilities.
         below: whether y_d < x_d.
         text: the number of the text that the token is of.
+        keyed: of the draft that wins the race of the shared seed instead, as `Positions` has it.
         bound: mean of U(k) over them.
     """
 
@@ -89,6 +107,27 @@ class Tokens:
     beta: list[float] = field(default_factory=list)
     below: list[bool] = field(default_factory=list)
     text: list[int] = field(default_factory=list)
+    keyed: list[Keyed] = field(default_factory=list)
+
+    @property
+    def positions(self) -> Positions:
+        """What was measured of the keyed drafts."""
+        lengths = np.bincount(self.text) if self.text else np.array([], dtype=int)
+        u, gap, own, plausible, beta, agrees = zip(*self.keyed, strict=True) if self.keyed else [()] * 6
+        return Positions(
+            lengths=tuple(map(int, lengths)),
+            u=tuple(map(_short, u)),
+            gap=tuple(map(_short, gap)),
+            own=tuple(map(_short, own)),
+            plausible=tuple(map(_short, plausible)),
+            beta=tuple(map(_short, beta)),
+            agrees=agrees,
+        )
+
+
+def _short(number: float) -> float:
+    """Four digits of it: a profile holds thousands."""
+    return float(f"{number:.4g}")
 
 
 class SkippedRisk(NamedTuple):
@@ -178,25 +217,32 @@ def _measure_answer(
     """Let the target answer, and measure at every position what a draft would have met with."""
     measure = make_measurement(plan.uncertainty, seed)
     for at in walk(draft, target, prompt, plan.sampling, seed, plan.max_tokens):
-        _measure(at.draft_logits, at.target_logits, at.position, plan, seed, measure, tokens)
+        _measure(at, plan, seed, measure, tokens)
 
 
-def _measure(
-    draft_logits: Array,
-    target_logits: Array,
-    position: int,
-    plan: CalibrationPlan,
-    seed: int,
-    measure: Measurement,
-    tokens: Tokens,
-) -> None:
-    row = LogitRow.of(draft_logits)
-    draft_probs, target_probs = law_of(row, plan.sampling), distribution(target_logits, plan.sampling)
-    token = draw(draft_probs, uniform(seed, position, Purpose.DRAFT)).token
-    tokens.u.append(measure(row, token, position))
+def _measure(at: TextPosition, plan: CalibrationPlan, seed: int, measure: Measurement, tokens: Tokens) -> None:
+    row = LogitRow.of(at.draft_logits)
+    draft_probs, target_probs = law_of(row, plan.sampling), distribution(at.target_logits, plan.sampling)
+    token = draw(draft_probs, uniform(seed, at.position, Purpose.DRAFT)).token
+    tokens.u.append(measure(row, token, at.position))
     tokens.beta.append(rejection_probability(draft_probs, target_probs, token))
     tokens.below.append(bool(target_probs[token] < draft_probs[token]))
     tokens.bound.add(draft_probs, target_probs)
+    tokens.keyed.append(_keyed(at, row, draft_probs, target_probs, seed, measure))
+
+
+def _keyed(
+    at: TextPosition, row: LogitRow, draft_probs: Array, target_probs: Array, seed: int, measure: Measurement
+) -> Keyed:
+    ended = race(draft_probs, seed, at.position)
+    return Keyed(
+        u=measure(row, ended.token, at.position),
+        gap=ended.gap if math.isfinite(ended.gap) else math.nan,
+        own=max(plausibility(at.draft_logits, ended.token), _LEAST_PLAUSIBLE),
+        plausible=plausibility(at.target_logits, ended.token),
+        beta=rejection_probability(draft_probs, target_probs, ended.token),
+        agrees=ended.token == at.token,
+    )
 
 
 def _profile(
@@ -228,6 +274,8 @@ def _profile(
             date=datetime.now(UTC).date().isoformat(),
             cuhlm_version=version("cuhlm"),
         ),
+        scores=fit_scores(tokens.positions),
+        positions=tokens.positions,
     )
 
 

@@ -1,6 +1,7 @@
 """The predicted chance that keeping a draft is wrong (design 2.11): a logistic model of what the device sees of it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,6 +18,12 @@ Mask = npt.NDArray[np.bool_]
 
 PLAUSIBLE = 0.1
 """A token is plausible to the target if its probability at T = 1 is at least so much of the highest (min-p's rule)."""
+MOST_SHIFT = 2.0
+"""How far audits may move the intercept of a calibrated score: e² in the odds."""
+_MOST_STEP = 0.25
+"""How far the audits of one answer may."""
+_INFORMATION = 5.0
+"""What the calibration counts for in such a step, in audits of even odds."""
 _STEPS = 50
 _SMALLEST = 1e-6
 
@@ -122,6 +129,28 @@ def fit_score(features: Floats, chances: Floats, *, ridge: float = 1.0) -> RiskS
             break
     slopes = weights[1:] / spread
     return RiskScore(float(weights[0] - slopes @ mean), tuple(map(float, slopes)))
+
+
+def refined_shift(
+    score: RiskScore, shift: float, features: Sequence[tuple[float, ...]], labels: Sequence[float]
+) -> float:
+    """How far the intercept is to be moved from the calibrated one, after the audits of one answer.
+
+    One step of Newton's method on the likelihood, held back by what the calibration counts for. Only kept tokens are
+    audited, which have low scores: they tell how high the scores should be there, and little of their weights. Bounded
+    as one step and in all, so that no text can spoil a score.
+
+    Args:
+        score: with the shift so far.
+        shift: so far, at most `MOST_SHIFT` either way.
+        features: of audited tokens.
+        labels: whether each was wrong, in [0, 1].
+    """
+    predicted = [score.predict(each) for each in features]
+    excess = sum(label - chance for label, chance in zip(labels, predicted, strict=True))
+    information = sum(chance * (1 - chance) for chance in predicted) + 0.25 * _INFORMATION
+    step = min(max(excess / information, -_MOST_STEP), _MOST_STEP)
+    return min(max(shift + step, -MOST_SHIFT), MOST_SHIFT)
 
 
 def area_under_curve(score: Floats, wrong: Mask) -> float:
