@@ -10,7 +10,10 @@ import pytest
 
 from cuhlm.data import DRAFT_PROFILE
 from cuhlm.errors import ConfigurationError, ProfileError
+from cuhlm.methods import find_method
 from cuhlm.profiles import UncertaintySettings, load_profile
+from cuhlm.settings import settings_for
+from cuhlm.theory.score import Signals, Wrong
 
 PROFILE = load_profile(DRAFT_PROFILE)
 
@@ -41,8 +44,8 @@ def test_a_threshold_outside_the_curve_skips_nothing_or_everything(threshold: fl
     [
         ("{", "is not JSON"),
         ("\x00\x01", "is not JSON"),
-        ("[]", "is not a profile of format 1"),
-        ('{"format": 0}', "is not a profile of format 1"),
+        ("[]", "is not a profile of format 2"),
+        ('{"format": 0}', "is not a profile of format 2"),
         ('{"format": 1}', "profile.json: draft_name is missing"),
         ("[" * 100_000, "is not JSON"),
     ],
@@ -60,6 +63,10 @@ def test_a_profile_that_is_not_there_is_refused_with_the_command_that_makes_one(
 
 def _set(part: str, name: str, value: object) -> Callable[[dict[str, Any]], object]:
     return lambda fields: fields[part].update({name: value})
+
+
+def _set_score(name: str, value: object) -> Callable[[dict[str, Any]], object]:
+    return lambda fields: fields["scores"]["plausible"].update({name: value})
 
 
 @pytest.mark.parametrize(
@@ -82,17 +89,17 @@ def _set(part: str, name: str, value: object) -> Callable[[dict[str, Any]], obje
         (_set("uncertainty", "perturbations", True), "uncertainty.perturbations is True; expected a whole number"),
         (_set("rejection", "a", None), "rejection.a is nan; expected a number"),
         (_set("rejection", "b", "0.5"), "rejection.b is '0.5'; expected a number"),
-        (_set("rejection", "pearson_r", 0.5), "rejection.r_squared is 0.10187.* expected 0.25"),
+        (_set("rejection", "pearson_r", 0.5), "rejection.r_squared is 0.08.* expected 0.25"),
         (_set("rejection", "pearson_r", 1e300), "rejection.pearson_r is 1e.300; expected a number from -1 to 1"),
         (
             lambda fields: fields["rejection"].update(pearson_r=5, r_squared=25),
             "rejection.pearson_r is 5.0; expected a number from -1 to 1",
         ),
-        (lambda fields: fields.update(risk_averse=0.2), r"risk_averse is 0.2; expected -0.315\d*, which follows"),
-        (lambda fields: fields.update(risk_averse=None), r"risk_averse is nan; expected -0.315\d*, which follows"),
+        (lambda fields: fields.update(risk_averse=0.2), r"risk_averse is 0.2; expected -0.428\d*, which follows"),
+        (lambda fields: fields.update(risk_averse=None), r"risk_averse is nan; expected -0.428\d*, which follows"),
         (lambda fields: fields.update(risk_prone=True), "risk_prone is True; expected a number"),
-        (lambda fields: fields.update(delta=0.5), r"risk_prone is 1.40\d*; expected 0.89\d*, which follows"),
-        (_set("rejection", "a", 0), "risk_averse is -0.315.* expected nan"),
+        (lambda fields: fields.update(delta=0.5), r"risk_prone is 1.45\d*; expected 0.89\d*, which follows"),
+        (_set("rejection", "a", 0), "risk_averse is -0.428.* expected nan"),
         (lambda fields: fields.update(k_star=0), "k_star is 0; expected a whole number >= 1"),
         (lambda fields: fields.update(k_star="many"), "k_star is 'many'; expected a whole number"),
         (lambda fields: fields.update(delta=1.5), "delta is 1.5; expected a number <= 1.0"),
@@ -108,6 +115,21 @@ def _set(part: str, name: str, value: object) -> Callable[[dict[str, Any]], obje
             "curve.skipped_share is .*; expected shares that never fall",
         ),
         (_set("curve", "skipped_beta", [-1] * 101), "expected 101 numbers from 0 to 1, one per threshold"),
+        (lambda fields: fields["scores"].update(strange={}), "scores is .*; expected one of plausible, beta, keyed"),
+        (_set_score("weights", [0.1]), r"scores.plausible.weights is \(0.1,\); expected 4 numbers"),
+        (_set_score("weights", [0.1, None, 0, 0]), "scores.plausible.*weights.*nan; expected a number"),
+        (_set_score("threshold", [0.5, 0.1]), "scores.plausible.threshold is .*; expected ascending numbers"),
+        (_set_score("kept_share", [0.5]), "scores.plausible.kept_share is .*; expected 1?0?[0-9]+ numbers"),
+        (_set_score("shift", 2.1), "scores.plausible.shift is 2.1; expected a number from −2.0 to 2.0"),
+        (_set_score("audits", -1), "audits is -1; expected a whole number >= 0"),
+        (
+            _set_score("area_under_curve", 1.5),
+            "scores.plausible.area_under_curve is 1.5; expected a number from 0 to 1",
+        ),
+        (lambda fields: fields["scores"]["keyed"].pop("folds"), "folds is missing"),
+        (_set("positions", "u", [0.5]), "positions.u is .*; expected 3615 entries, as many as the texts have tokens"),
+        (_set("positions", "gap", [-1] * 3615), "positions.gap is .*; expected numbers of at least 0"),
+        (_set("positions", "own", [0] * 3615), "positions.own is .*; expected numbers above 0"),
     ],
 )
 def test_a_profile_that_was_spoilt_is_refused_where_it_is_read(
@@ -173,3 +195,23 @@ def test_a_profile_that_is_nested_too_deep_is_refused_in_one_line(tmp_path: Path
     path.write_text('{"format": 1, "zz": ' + "[" * 700 + "]" * 700 + "}", encoding="utf-8")
     with pytest.raises(ProfileError, match="nested too deep"):
         load_profile(path)
+
+
+def test_a_profile_of_the_first_format_serves_the_methods_of_its_time(tmp_path: Path) -> None:
+    fields = json.loads(DRAFT_PROFILE.read_text(encoding="utf-8"))
+    older = {name: value for name, value in fields.items() if name not in ("scores", "positions")} | {"format": 1}
+    (tmp_path / "profile.json").write_text(json.dumps(older))
+    profile = load_profile(tmp_path / "profile.json")
+    assert settings_for(find_method("u-hlm"), profile).threshold == PROFILE.risk_averse
+    with pytest.raises(ProfileError, match=r"no score of what is keyed.*make it anew with `cuhlm calibrate`"):
+        settings_for(find_method("opportunistic"), profile, wrong=Wrong.KEYED)
+
+
+def test_audits_are_kept_beside_what_was_calibrated(tmp_path: Path) -> None:
+    fitted = PROFILE.scores[Wrong.PLAUSIBLE]
+    audited = [(Signals(0.1, 2.0, 1.0).features(), 1.0)] * 9
+    PROFILE.with_audits(Wrong.PLAUSIBLE, audited, "2026-11-27").save(tmp_path / "profile.json")
+    refined = load_profile(tmp_path / "profile.json").scores[Wrong.PLAUSIBLE]
+    assert (refined.intercept, refined.weights) == (fitted.intercept, fitted.weights)
+    assert (refined.audits, refined.refined) == (9, "2026-11-27")
+    assert refined.score.intercept == pytest.approx(fitted.intercept + 0.25)  # all were wrong: as far as one step goes

@@ -3,11 +3,13 @@
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cuhlm.data import DRAFT_PROFILE
 from cuhlm.device.device import Device
+from cuhlm.device.keeping import Keeping
 from cuhlm.engines.load import load_engine
 from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET, locate
 from cuhlm.errors import ConfigurationError, ModelError
@@ -17,7 +19,9 @@ from cuhlm.link.in_process import InProcessLink
 from cuhlm.messages import ModelCard, Sampling
 from cuhlm.methods import GateRule, Method
 from cuhlm.profiles import Profile, load_profile
+from cuhlm.settings import Settings
 from cuhlm.verifier.host import Verifier
+from cuhlm.writable import check_writable
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,31 @@ def read_profile(path: Path | None) -> Profile | None:
     if path is None and not DRAFT_PROFILE.exists():
         return None
     return load_profile(path or DRAFT_PROFILE)
+
+
+def check_updatable(path: Path | None, settings: Settings) -> None:
+    """Refuse to save audits where there are none, or no file to save them to.
+
+    Raises:
+        ConfigurationError: saying so.
+    """
+    if path is None or settings.risk is None:
+        raise ConfigurationError(
+            "--profile-update saves to --profile what was audited; expected a profile, and the method opportunistic "
+            "with a risk above 0; give both, or leave it out"
+        )
+    check_writable(path, "the profile")
+
+
+def save_audited(path: Path | None, profile: Profile | None, keeping: Keeping | None) -> None:
+    """Save `profile` to `path`, its score refined by what `keeping` heard.
+
+    Raises:
+        ConfigurationError: the file cannot be written.
+    """
+    assert path is not None and profile is not None and keeping is not None, "it was checked before"
+    today = datetime.now(UTC).date().isoformat()
+    profile.with_audits(keeping.settings.wrong, keeping.audited, today).save(path)
 
 
 def find_profile(path: Path | None, draft: ModelCard, target: ModelCard | None) -> Profile | None:

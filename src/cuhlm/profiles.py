@@ -178,13 +178,20 @@ class Profile:
         """The profile as JSON values; an undefined number is null."""
         return {"format": FORMAT, **{name: json_values(value) for name, value in dataclasses.asdict(self).items()}}
 
+    def text(self) -> str:
+        """The profile as it is written: JSON, a line for each field."""
+        lines = [
+            f" {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in self.as_json().items()
+        ]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
     def save(self, path: Path) -> None:
         """Write the profile as JSON, whole or not at all.
 
         Raises:
             ConfigurationError: the file cannot be written.
         """
-        write_whole(path, json.dumps(self.as_json(), indent=1, ensure_ascii=False) + "\n", "the profile", shared=True)
+        write_whole(path, self.text(), "the profile", shared=True)
 
 
 def load_profile(path: str | Path) -> Profile:

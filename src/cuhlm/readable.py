@@ -23,6 +23,7 @@ from cuhlm.errors import ConfigurationError
 T = TypeVar("T")
 
 Count = Annotated[int, Meta(ge=1)]
+WholeNumber = Annotated[int, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 NotNegative = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
@@ -154,7 +155,7 @@ def _refuse_missing(given: object, taken: object, where: str, path: str = "") ->
 
 def _told(message: str, values: object, kind: type) -> str:
     """msgspec's message with what was found, and what was expected."""
-    problem, _, path = message.partition(" - at `$")
+    problem, _, path = message.replace("`key` in `$", "`$").partition(" - at `$")
     path = path.removesuffix("`")
     if "[...]" in path:
         return _told_of_named(values, kind, path)

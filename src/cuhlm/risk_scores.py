@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from cuhlm.readable import Count, Finite, NotNegative, Share, Some
+from cuhlm.readable import Count, Finite, Share, Some, WholeNumber
 from cuhlm.theory.score import MOST_SHIFT, RiskScore, Signals, refined_shift
 
 _FEATURES = len(Signals(0.0, 0.0, 1.0).features())
@@ -51,7 +51,7 @@ class FittedScore:
     reliability: tuple[Reliability, ...]
     folds: Count
     shift: Finite = 0.0
-    audits: NotNegative = 0
+    audits: WholeNumber = 0
     refined: str = ""
 
     @property

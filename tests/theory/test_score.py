@@ -1,6 +1,8 @@
 """The score of a draft: a logistic model, and how good a score is."""
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cuhlm.errors import ConfigurationError
-from cuhlm.theory.score import RiskScore, Signals, area_under_curve, fit_score, kept_share, plausibility
+from cuhlm.theory.score import (
+    MOST_SHIFT,
+    RiskScore,
+    Signals,
+    area_under_curve,
+    fit_score,
+    kept_share,
+    plausibility,
+    refined_shift,
+)
 
 RNG = np.random.default_rng(5)
 
@@ -70,3 +81,49 @@ def test_the_most_probable_token_is_fully_plausible() -> None:
     logits = np.array([1.0, 3.0, 3.0 + math.log(0.05)], np.float32)
     assert plausibility(logits, 1) == 1
     assert plausibility(logits, 2) == pytest.approx(0.05, rel=1e-5)
+
+
+SOME = RiskScore(-3.0, (0.5, 2.0, 0.5, 0.2))
+FEATURES = [Signals(u, 1.0, 0.8).features() for u in np.linspace(0.01, 0.9, 40)]
+
+
+def log_loss(score: RiskScore, labels: Sequence[float]) -> float:
+    predicted = score.predict_all(np.array(FEATURES))
+    return -float(np.mean(np.where(np.array(labels) > 0.5, np.log(predicted), np.log(1 - predicted))))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(FEATURES), st.floats(0, 1)), max_size=60),
+    st.floats(-MOST_SHIFT, MOST_SHIFT),
+)
+def test_no_audits_move_a_score_farther_than_the_bounds(audits: list[tuple[Any, float]], shift: float) -> None:
+    moved = refined_shift(SOME, shift, [each for each, _ in audits], [label for _, label in audits])
+    assert abs(moved) <= MOST_SHIFT
+    assert abs(moved - shift) <= 0.25
+    if not audits:
+        assert moved == shift
+
+
+def refine(step: Callable[..., float]) -> RiskScore:
+    """On texts whose odds to be wrong are a quarter of what was calibrated."""
+    rng, score, shift = np.random.default_rng(3), SOME, 0.0
+    truth = RiskScore(SOME.intercept - 1.4, SOME.weights).predict_all(np.array(FEATURES))
+    for _ in range(30):
+        labels = (rng.random(len(truth)) < truth).astype(float)
+        shift = step(score, shift, FEATURES, labels)
+        score = RiskScore(SOME.intercept + shift, SOME.weights)
+    return score
+
+
+def test_audits_of_another_kind_of_text_make_a_score_foresee_it_better() -> None:
+    """Negative control: a step that takes the labels the wrong way round makes it worse."""
+    rng = np.random.default_rng(9)
+    truth = RiskScore(SOME.intercept - 1.4, SOME.weights).predict_all(np.array(FEATURES))
+    labels = (rng.random(len(truth)) < truth).astype(float)
+    before = log_loss(SOME, labels)
+    assert log_loss(refine(refined_shift), labels) < before - 0.01
+
+    def turned(score: RiskScore, shift: float, features: Any, labels: Any) -> float:
+        return refined_shift(score, shift, features, [1 - label for label in labels])
+
+    assert log_loss(refine(turned), labels) > log_loss(refine(refined_shift), labels) + 0.05

@@ -28,6 +28,7 @@ def generate(
     risk: options.Risk = 0.02,
     wrong: options.WrongMeans = "plausible",
     relaxed: options.Relaxed = False,
+    profile_update: options.ProfileUpdate = False,
     temperature: options.OwnTemperature = None,
     top_k: options.OwnTopK = None,
     top_p: options.OwnTopP = None,
@@ -58,9 +59,19 @@ def generate(
     from cuhlm.cli.show_answer import stream_answer
     from cuhlm.device.device import Request
     from cuhlm.device.ending import Limits
+    from cuhlm.device.keeping import Keeping
     from cuhlm.link.grpc import Security
     from cuhlm.methods import DraftFrom, find_method
-    from cuhlm.pair import Reach, built_in_or, fitting_profile, open_device, read_profile, sampling_for
+    from cuhlm.pair import (
+        Reach,
+        built_in_or,
+        check_updatable,
+        fitting_profile,
+        open_device,
+        read_profile,
+        sampling_for,
+        save_audited,
+    )
     from cuhlm.settings import sampling_note, settings_for
     from cuhlm.theory.score import Wrong
     from cuhlm.writable import check_writable
@@ -85,7 +96,9 @@ def generate(
     # Before a model is loaded, which takes seconds: the numbers that the pair will give cannot be wrong, these can.
     request = Request((0,), sampling_for(None, given), seed, Limits(max_tokens, tuple(stop or ())))
     read = read_profile(profile)
-    with_numbers(read)
+    before = with_numbers(read)
+    if profile_update:
+        check_updatable(profile, before)
     reach, notes = built_in_or(Reach(verifier, target, Security(token, tls_ca, insecure), deadline), draft, chosen)
     with open_device(draft, reach, context=context, threads=threads) as device:
         numbers = fitting_profile(read, device.draft.card, device.target, is_given=profile is not None)
@@ -93,4 +106,7 @@ def generate(
         sampling = sampling_for(device.target or device.draft.card, given)
         request = replace(request, prompt=device.prompt(prompt, system=system, raw=raw), sampling=sampling)
         notes += [*device.notes, sampling_note(settings, numbers, sampling)]
-        stream_answer(device, settings, request, notes=notes, trace=trace, fates=fates)
+        keeping = Keeping(settings.risk) if settings.risk else None
+        stream_answer(device, settings, request, keeping, notes=notes, trace=trace, fates=fates)
+    if profile_update:
+        save_audited(profile, numbers, keeping)

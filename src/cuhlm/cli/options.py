@@ -119,6 +119,14 @@ WrongMeans = Annotated[
         rich_help_panel=METHOD,
     ),
 ]
+ProfileUpdate = Annotated[
+    bool,
+    typer.Option(
+        "--profile-update",
+        help="Of opportunistic: let the profile's score follow what was audited, and save it to --profile.",
+        rich_help_panel=METHOD,
+    ),
+]
 Relaxed = Annotated[
     bool,
     typer.Option(

@@ -12,7 +12,7 @@ from rich.text import Text
 from cuhlm.cli.progress import Pace, ShownProgress, shown_progress
 from cuhlm.cli.terminal import print_answer, visible
 from cuhlm.device.device import Device, Request
-from cuhlm.device.keeping import RiskReport
+from cuhlm.device.keeping import Keeping, RiskReport
 from cuhlm.device.steps import Drafted, Emit, Finish, Reading
 from cuhlm.errors import CuhlmError
 from cuhlm.measuring.summary import Summary, summarise
@@ -47,7 +47,14 @@ def coloured(emits: Sequence[Emit]) -> Text:
 
 
 def stream_answer(
-    device: Device, settings: Settings, request: Request, *, notes: Sequence[str], trace: Path | None, fates: bool
+    device: Device,
+    settings: Settings,
+    request: Request,
+    keeping: Keeping | None,
+    *,
+    notes: Sequence[str],
+    trace: Path | None,
+    fates: bool,
 ) -> None:
     """Print the answer as it comes, then what it cost; `notes` and what the threshold means come before it.
 
@@ -66,7 +73,9 @@ def stream_answer(
     with (
         trace_file(trace) if trace else nullcontext(_not_kept) as keep,
         closing(_ShownReading(console, len(request.prompt))) as reading,
-        closing(_shown(device.generate(settings, request, reading), console, finishes.append)) as emits,
+        closing(
+            _shown(device.generate(settings, request, reading, keeping=keeping), console, finishes.append)
+        ) as emits,
     ):
         for emit in emits:
             reading.close()

@@ -1,6 +1,5 @@
 """Runs a calibration with its progress shown, and prints what it found."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def run_calibration(
         profile, tokens = calibrate(draft_engine, target_engine, prompts, plan, lambda done, _: progress.is_at(done))
     profile.save(out)
     if as_json:
-        print(json.dumps(profile.as_json(), indent=1))
+        print(profile.text(), end="")
         return
     _print(console, profile, tokens)
     console.print(f"written to {out}")
