@@ -13,9 +13,12 @@ from cuhlm.device.blocks import decode_in_blocks
 from cuhlm.device.device import Request
 from cuhlm.device.drafting import Drafting
 from cuhlm.device.ending import Ending
-from cuhlm.device.gate import make_gate
+from cuhlm.device.gate import make_gate, make_measurement
+from cuhlm.device.keeping import Keeping
 from cuhlm.device.loop import Loop, decode, delegate
 from cuhlm.device.offering import Offering
+from cuhlm.device.risk_loop import decode_within_risk
+from cuhlm.device.split import Splitting
 from cuhlm.device.steps import Emit, Receive, Reply, Send
 from cuhlm.engines.base import Engine, Sequence
 from cuhlm.messages import Array, Block, Opening, Payload, Verdict, Verification
@@ -61,12 +64,17 @@ def _loop(draft: Engine, sequence: Sequence, chosen: Settings, request: Request,
     ending = Ending(request.limits, frozenset(), room, draft.tokenizer.piece)
     if not chosen.method.drafts:
         return delegate(request.prompt, ending)
-    keyed = chosen.method.verification is Verification.KEYED
+    keyed = chosen.method.verification in (Verification.KEYED, Verification.AUDITED)
     drafting = Drafting(sequence, request.sampling, request.seed, vocab_size, keyed=keyed)
-    offering = Offering(chosen, codec, request.seed, vocab_size)
-    if chosen.block > 1:
-        return decode_in_blocks(request.prompt, drafting, offering, ending, block=chosen.block, clock=lambda: 0.0)
-    gate = make_gate(chosen, request.seed)
+    if chosen.risk is not None:
+        measure = make_measurement(chosen.uncertainty, request.seed)
+        return decode_within_risk(request.prompt, drafting, measure, Keeping(chosen.risk), ending, clock=lambda: 0.0)
+    offering, gate = Offering(chosen, codec, request.seed, vocab_size), make_gate(chosen, request.seed)
+    if chosen.block > 1 or chosen.method.verification is Verification.SPLIT:
+        splitting = Splitting(codec if chosen.law_entries else None, request.seed, vocab_size)
+        return decode_in_blocks(
+            request.prompt, drafting, gate, offering, splitting, ending, block=chosen.block, clock=lambda: 0.0
+        )
     return decode(request.prompt, drafting, gate, offering, ending, clock=lambda: 0.0)
 
 
@@ -80,10 +88,11 @@ def _session(target: Engine, chosen: Settings, request: Request, codec: Codec) -
             card.vocab_size,
             verification=chosen.method.verification or Verification.SPECULATIVE,
             codec=codec.name,
+            law_entries=chosen.law_entries,
         ),
         vocab_size=card.vocab_size,
         context_length=card.context_length,
-        max_block=chosen.block,
+        max_block=max(chosen.block, chosen.risk.audit_every if chosen.risk else 1),
     )
 
 

@@ -35,7 +35,7 @@ def settings(
     method: str, *, threshold: float = 0.5, draft_from: DraftFrom = DraftFrom.X, block: int = 1, **numbers: float
 ) -> Settings:
     """Settings with plain numbers in place of a profile's."""
-    given = {"transmit_rate": 0.5, "k": 3, "vartheta": 0.1, "b_prob": 8, **numbers}
+    given = {"transmit_rate": 0.5, "k": 3, "vartheta": 0.1, "b_prob": 8, "law_entries": 0, **numbers}
     return Settings(
         find_method(method),
         UncertaintySettings(),
@@ -47,6 +47,7 @@ def settings(
         draft_from=draft_from,
         b_prob=int(given["b_prob"]),
         block=block,
+        law_entries=int(given["law_entries"]),
         risk=RISK if method == "opportunistic" else None,
     )
 

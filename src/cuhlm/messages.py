@@ -33,6 +33,7 @@ class Verification(StrEnum):
     SPECULATIVE = "speculative"  # a draft stands with min(1, y_d / q_d), or is replaced from the residual
     KEYED = "keyed"  # a draft stands iff it is the token that the target draws with the shared seed
     TARGET = "target"  # the target draws alone; nothing is drafted
+    SPLIT = "split"  # as SPECULATIVE, but of x only x_d goes up, and the device draws what replaces a rejected draft
     AUDITED = "audited"  # as KEYED, but a draft that the device keeps stands in any case, and is audited
 
 
@@ -137,6 +138,8 @@ class Opening:
             was started with another one since; empty takes whichever it is.
         patience_seconds: how long a target that generates waits for drafts before it makes a token alone; infinite
             waits until the device asks.
+        law_entries: where the rule is SPLIT, entries of y that come down on a rejection, the largest; 0 is all of it,
+            exactly.
         relaxed: whether a draft that is asked for also stands if it is plausible to the target (design 2.11), where the
             rule is KEYED or AUDITED. The text is no sample of y then.
     """
@@ -150,6 +153,7 @@ class Opening:
     target_fingerprint: str = ""
     patience_seconds: float = 0.0
     relaxed: bool = False
+    law_entries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +196,7 @@ class Block:
         sync: tokens the verifier has not seen, at positions ``position − len(sync)`` and on.
         drafted: drafted tokens to judge, in order.
         payloads: one per drafted token where the rule is SPECULATIVE, else none.
+        probabilities: x_d of each drafted token, above 0, where the rule is SPLIT.
         kept: per drafted token, whether the device keeps it without asking; nothing at all where it keeps none.
         generate: tokens that the verifier shall make itself. Without drafted tokens any number, a verdict for each
             pass; after drafted tokens 1, the bonus token of a block that stands whole, or none. Where the rule is
@@ -204,6 +209,7 @@ class Block:
     payloads: tuple[Payload, ...] = ()
     generate: int = 0
     kept: tuple[bool, ...] = ()
+    probabilities: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,11 +258,13 @@ class Verdict:
         position: of the first token that it decides.
         accepted: how many drafted tokens stand.
         token: the token behind them: it replaces the first that does not stand, or the verifier made it; else None.
-        betas: rejection probability of each drafted token up to the first rejected one, where the rule is SPECULATIVE.
+        betas: rejection probability of each drafted token up to the first rejected one, where the rule is SPECULATIVE
+            or SPLIT.
         target_seconds: the target's forward pass.
         verify_seconds: everything else the verifier did: decoding, sampling, judging.
         judged: drafted tokens that the pass read.
         audits: one for each of the accepted tokens that the device had kept, in order.
+        law: y at the first rejected draft, where the rule is SPLIT; no token is behind the accepted ones then.
     """
 
     position: int
@@ -267,3 +275,4 @@ class Verdict:
     verify_seconds: float = 0.0
     judged: int = 0
     audits: tuple[Audit, ...] = ()
+    law: Payload | None = None

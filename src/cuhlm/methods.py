@@ -65,7 +65,7 @@ class Method:
 
 
 _SPECULATIVE, _KEYED, _TARGET = Verification.SPECULATIVE, Verification.KEYED, Verification.TARGET
-_AUDITED = Verification.AUDITED
+_AUDITED, _SPLIT = Verification.AUDITED, Verification.SPLIT
 # fmt: off
 _ROWS = (
     Method("local", True, GateRule.NEVER, TruncationRule.NONE, None, "the draft model alone; nothing is sent"),
@@ -74,6 +74,8 @@ _ROWS = (
            "the target's text exactly; drafts stream ahead, and it never waits for them", streams=True),
     Method("opportunistic", True, GateRule.RISKY, TruncationRule.NONE, _AUDITED,
            "drafts kept within a risk budget that audits hold, the others judged", streams=True),
+    Method("split", True, GateRule.ALWAYS, TruncationRule.NONE, _SPLIT,
+           "every token verified by its x_d alone; where one falls y comes down, and the device draws"),
     Method("hlm", True, GateRule.ALWAYS, TruncationRule.FULL, _SPECULATIVE,
            "every token verified against the whole distribution"),
     Method("rand-hlm", True, GateRule.RANDOM, TruncationRule.FULL, _SPECULATIVE,

@@ -62,6 +62,7 @@ class TokenRecord:
         gap: of the race that drew the draft (`theory.race.Race`); None where none did, or nobody else ran.
         k: vocabulary entries sent; 0 where none were.
         payload_bits: the paper's size of the payload.
+        law_bits: size of y, where it came down.
         wire_bytes_up: bytes this token sent on the socket; None where they were not counted.
         wire_bytes_down: bytes it received, likewise.
         beta: rejection probability of the draft token; None where nobody judged it.
@@ -80,6 +81,7 @@ class TokenRecord:
     gap: float | None = None
     k: int = 0
     payload_bits: int = 0
+    law_bits: int = 0
     wire_bytes_up: int | None = 0
     wire_bytes_down: int | None = 0
     beta: float | None = None

@@ -27,8 +27,10 @@ RELAXABLE = ("lossless", "opportunistic")
 """Methods whose verifier may let plausible drafts stand that are not the target's own tokens."""
 MOST_UNAUDITED = 128
 """Kept tokens that one pass of the target audits at most."""
-BLOCK_METHODS = ("hlm",)
-"""Methods whose requests may carry several drafts: those that send each token's distribution and never skip one."""
+BLOCK_METHODS = ("hlm", "split", "cu-hlm-offline", "cu-hlm")
+"""Methods whose requests may carry several drafts; with a gate, up to the first that it keeps."""
+SPLIT_BLOCK = 4
+"""Drafts per request of `split`, unless something else is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class Settings:
         block: drafted tokens per request, of a method that asks for every one; 1 is the paper's.
         risk: of a method that has a risk budget.
         relaxed: whether an asked draft also stands if it is plausible to the target (design 2.11).
+        law_entries: of y, that come down where `split` rejects a draft; 0 is all of it, exactly.
     """
 
     method: Method
@@ -106,13 +109,14 @@ class Settings:
     block: int = 1
     risk: RiskSettings | None = None
     relaxed: bool = False
+    law_entries: int = 0
 
     def __post_init__(self) -> None:
         instance(Method, "the method", self.method)
         instance(bool, "relaxed", self.relaxed)
         instance(UncertaintySettings, "the uncertainty", self.uncertainty)
         object.__setattr__(self, "draft_from", member(DraftFrom, "draft_from", self.draft_from))
-        take(self, whole, "k", "b_prob", "block")
+        take(self, whole, "k", "b_prob", "block", "law_entries")
         take(self, number, "threshold", "transmit_rate", "vartheta", "patience_seconds")
         for name, value, holds, expected in (
             ("the distortion bound", self.vartheta, self.vartheta >= 0, "0 or more (0.1 is usual)"),
@@ -120,6 +124,7 @@ class Settings:
             ("the threshold", self.threshold, not math.isnan(self.threshold), "a number"),
             ("b_prob", self.b_prob, 4 <= self.b_prob <= 16, "4 to 16 bits (the paper's is 8)"),
             ("the rate of transmission", self.transmit_rate, 0 <= self.transmit_rate <= 1, "0 to 1"),
+            ("the number of y's entries", self.law_entries, 0 <= self.law_entries < 2**32, "0 (all) to 4294967295"),
             ("the patience", self.patience_seconds, self.patience_seconds >= 0, "0 s or more (inf waits to be asked)"),
         ):
             if not holds:
@@ -147,7 +152,8 @@ def settings_for(
     draft_from: DraftFrom = DraftFrom.X,
     b_prob: int = 8,
     patience_seconds: float = 0.0,
-    block: int = 1,
+    block: int | None = None,
+    law_entries: int = 0,
     risk: float = DEFAULT_RISK,
     wrong: Wrong = Wrong.PLAUSIBLE,
     relaxed: bool = False,
@@ -163,7 +169,8 @@ def settings_for(
         draft_from: which law a sent draft is drawn from.
         b_prob: bits per probability sent.
         patience_seconds: see `Settings`.
-        block: see `Settings`.
+        block: see `Settings`; None takes what is usual for the method.
+        law_entries: see `Settings`.
         risk: share of tokens that may be kept and wrong, of a method with such a budget; 0 is `lossless`.
         wrong: what counts as wrong.
         relaxed: see `Settings`.
@@ -198,7 +205,8 @@ def settings_for(
         draft_from=draft_from,
         b_prob=b_prob,
         patience_seconds=patience_seconds,
-        block=block,
+        block=block if block is not None else SPLIT_BLOCK if method.name == "split" else 1,
+        law_entries=law_entries,
         risk=_risk_settings(method, profile, risk, wrong) if has_budget else None,
         relaxed=relaxed,
     )

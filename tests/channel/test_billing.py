@@ -1,5 +1,6 @@
 """The bill of a trace, part by part, and its equality with the simulated driver's clock."""
 
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from cuhlm.channel.presets import Channel, find_channel
 from cuhlm.channel.rates import FixedRate, TraceRate
 from cuhlm.device.device import Answer, Device, Request, collect
 from cuhlm.device.ending import Limits
+from cuhlm.device.steps import Emit, Finish
 from cuhlm.errors import ConfigurationError
 from cuhlm.link.in_process import InProcessLink
 from cuhlm.link.simulated import SimulatedLink
@@ -129,9 +131,23 @@ def simulated(method: str, channel: Channel, table: ComputeTable) -> tuple[Answe
     with closing(Verifier(target, max_sessions=1)) as verifier:
         device = Device(draft, SimulatedLink(InProcessLink(verifier), channel, table, clock))
         request = Request((1, 2, 3), limits=Limits(30))
-        answer = collect(device.generate_simulated(settings(method), request, clock=clock, compute=table))
+        generation = device.generate_simulated(settings(method), request, clock=clock, compute=table)
+        answer = collect(timed(generation, clock, times := list[float]()))
     assert len(answer.records) == 30
-    return answer, clock.now
+    return answer, times[-1]
+
+
+def timed(
+    generation: Generator[Emit, None, Finish], clock: VirtualClock, times: list[float]
+) -> Generator[Emit, None, Finish]:
+    """Note when each token came: what is audited behind the last one keeps nobody waiting."""
+    while True:
+        try:
+            emit = next(generation)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        times.append(clock.now)
+        yield emit
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -40,7 +40,7 @@ def test_nothing_is_drafted_behind_an_end_token() -> None:
             assert 4 not in made.tokens[:-1]
 
 
-@pytest.mark.parametrize(("method", "block"), [("hlm", 0), ("cu-hlm-offline", 2), ("lossless", 3), ("remote", 2)])
+@pytest.mark.parametrize(("method", "block"), [("hlm", 0), ("route", 2), ("lossless", 3), ("remote", 2)])
 def test_a_block_that_a_method_cannot_take_is_refused(method: str, block: int) -> None:
     with pytest.raises(ConfigurationError, match=f"{block} drafted tokens per request for {method}; expected 1, or"):
         settings_for(find_method(method), None, threshold=0.5, k=3, block=block)

@@ -60,7 +60,7 @@ def test_loop_and_session_joined_give_the_tokens_of_a_device_and_its_link(method
     with toy_device() as device:
         for seed in range(3):
             request = Request(PROMPT, SAMPLING, seed, Limits(30))
-            real = collect(device.generate(chosen, request)).tokens
+            real = collect(device.generate_path(chosen, request)).tokens
             assert joined_tokens(DRAFT, TARGET, chosen, request, codec) == real
 
 

@@ -33,7 +33,7 @@ class Bill:
         arithmetic: the device's other work: sampling, gate, truncation, encoding.
         uplink: bits on their way up.
         round_trip: there and back, beside the bits.
-        downlink: bits on their way down; 0 unless the bytes of the socket are counted.
+        downlink: bits on their way down: of a y, or all where the bytes of the socket are counted.
         target: the target's forward passes, as far as they were waited for.
     """
 
@@ -108,8 +108,9 @@ def bill(
         records: of the answer, in order.
         channel: rates and round trip.
         compute: what a forward pass costs.
-        count: which bits are on the link. ``payload``, as in the paper, bills the payload's bits up; token ids (all
-            that `route`, `remote` and syncs send, some 20 bits each) and everything that comes down are free.
+        count: which bits are on the link. ``payload``, as in the paper, bills the payload's bits up, and those of a y
+            that comes down (`split`); token ids (all that `route`, `remote` and syncs send, some 20 bits each) and all
+            else that comes down are free.
             ``wire`` bills the bytes that the trace counted on its socket, both ways.
         begins: when each token began, seconds since the channel did, for a trace of a real link, so that a rate trace
             is met where it was; None lets each begin when the bill of the one before ends, the first at 0.
@@ -139,8 +140,9 @@ def _parts(record: TokenRecord, now: float, channel: Channel, compute: ComputeTa
         bits = record.payload_bits if count == "payload" else _bits_on_the_wire(record, record.wire_bytes_up)
         uplink = channel.rate.uplink_seconds(bits, now + draft + arithmetic, record.position)
         round_trip = channel.round_trip_seconds
-    if count == "wire" and channel.downlink_bits_per_second is not None:
-        downlink = _bits_on_the_wire(record, record.wire_bytes_down) / channel.downlink_bits_per_second
+    if channel.downlink_bits_per_second is not None:
+        bits = _bits_on_the_wire(record, record.wire_bytes_down) if count == "wire" else record.law_bits
+        downlink = bits / channel.downlink_bits_per_second
     target = target_seconds(record.stages.target, record.target_passes, compute)
     return draft, arithmetic, uplink, round_trip, downlink, target
 

@@ -89,7 +89,20 @@ DraftFromLaw = Annotated[
     ),
 ]
 BlockLength = Annotated[
-    int, typer.Option("--block", help="Drafted tokens per request of hlm; 1 is the paper's.", rich_help_panel=METHOD)
+    int | None,
+    typer.Option(
+        "--block",
+        help="Drafted tokens per request, of hlm, cu-hlm and split; default: 1, the paper's, and 4 of split.",
+        rich_help_panel=METHOD,
+    ),
+]
+LawEntries = Annotated[
+    int,
+    typer.Option(
+        "--y-entries",
+        help="Of split: entries of y that come down where a draft falls; 0 is all of it, exactly.",
+        rich_help_panel=METHOD,
+    ),
 ]
 Patience = Annotated[
     float,

@@ -23,6 +23,7 @@ from cuhlm.device.loop import Loop, decode, delegate
 from cuhlm.device.offering import Offering
 from cuhlm.device.pairing import differences, shared_vocabulary
 from cuhlm.device.risk_loop import decode_within_risk
+from cuhlm.device.split import Splitting
 from cuhlm.device.steps import Emit, Finish, Reading, Reason
 from cuhlm.device.streaming import stream, stream_kept
 from cuhlm.engines.base import Engine
@@ -271,6 +272,7 @@ class Device(Closing):
             target_fingerprint=self.target.fingerprint if self.target else "",
             patience_seconds=settings.patience_seconds if settings.method.streams else 0.0,
             relaxed=settings.relaxed,
+            law_entries=settings.law_entries,
         )
 
     def _loop(
@@ -292,9 +294,12 @@ class Device(Closing):
             measure = make_measurement(settings.uncertainty, request.seed)
             return decode_within_risk(request.prompt, drafting, measure, keeping, ending, clock=clock)
         offering = Offering(settings, codec_of(settings), request.seed, self.vocab_size)
-        if settings.block > 1:
-            return decode_in_blocks(request.prompt, drafting, offering, ending, block=settings.block, clock=clock)
         gate = make_gate(settings, request.seed)
+        if settings.block > 1 or settings.method.verification is Verification.SPLIT:
+            splitting = Splitting(codec_of(settings) if settings.law_entries else None, request.seed, self.vocab_size)
+            return decode_in_blocks(
+                request.prompt, drafting, gate, offering, splitting, ending, block=settings.block, clock=clock
+            )
         return decode(request.prompt, drafting, gate, offering, ending, clock=clock)
 
     def _ending(self, settings: Settings, request: Request) -> Ending:

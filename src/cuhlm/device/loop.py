@@ -50,7 +50,7 @@ def decode(
         keeps = gate.keeps(u if u is not None else 1.0, proposal.position)
         watch.lap("gate")
         if keeps:
-            record = _kept(proposal, u, watch)
+            record = kept_record(proposal, u, watch)
         else:
             offer = offering.offer(proposal, u, watch)
             yield Send(_block(proposal, offer, history[seen:]), watch.stages(), draft_passes=1)
@@ -81,7 +81,8 @@ def _block(proposal: Proposal, offer: Offer, sync: Sequence[int]) -> Block:
     return Block(proposal.position, tuple(sync), offer.drafted, offer.payloads, generate=0 if offer.drafted else 1)
 
 
-def _kept(proposal: Proposal, u: float | None, watch: Stopwatch) -> TokenRecord:
+def kept_record(proposal: Proposal, u: float | None, watch: Stopwatch) -> TokenRecord:
+    """Of a draft that the gate keeps."""
     return TokenRecord(
         position=proposal.position,
         token=proposal.token,

@@ -9,6 +9,7 @@ and given that look it is no sample of x̂ any more.
 from dataclasses import dataclass
 
 from cuhlm.codec.base import Codec
+from cuhlm.codec.whole_law import PROBABILITY_BITS
 from cuhlm.device.drafting import Proposal
 from cuhlm.device.stopwatch import Stopwatch
 from cuhlm.messages import Array, Payload, Verification
@@ -27,11 +28,13 @@ class Offer:
         drafted: tokens to be judged.
         payloads: one per drafted token.
         bits: the payloads' size as a bill counts it.
+        probabilities: x_d of each drafted token, where it is sent in place of a payload.
     """
 
     drafted: tuple[int, ...] = ()
     payloads: tuple[Payload, ...] = ()
     bits: int = 0
+    probabilities: tuple[float, ...] = ()
 
     @property
     def k(self) -> int:
@@ -51,8 +54,7 @@ class Offering:
     def offer(self, proposal: Proposal, u: float | None, watch: Stopwatch) -> Offer:
         """What to send of `proposal`."""
         if self._settings.method.truncation is TruncationRule.NONE:
-            is_judged = self._settings.method.verification is Verification.KEYED
-            return Offer((proposal.token,)) if is_judged else Offer()
+            return self._bare(proposal)
         indices, kept = self._truncated(proposal, u)
         watch.lap("truncate")
         payload = self._codec.encode(indices, kept, self._vocab_size)
@@ -62,6 +64,17 @@ class Offering:
             token = draw(law, uniform(self._seed, proposal.position, Purpose.REDRAFT)).token
         watch.lap("encode")
         return Offer((token,), (payload,), self._codec.bits(payload.k, self._vocab_size))
+
+    def _bare(self, proposal: Proposal) -> Offer:
+        """What is sent without a distribution."""
+        match self._settings.method.verification:
+            case Verification.KEYED:
+                return Offer((proposal.token,))
+            case Verification.SPLIT:
+                probability = float(proposal.law[proposal.token])
+                return Offer((proposal.token,), bits=PROBABILITY_BITS, probabilities=(probability,))
+            case _:
+                return Offer()
 
     def _truncated(self, proposal: Proposal, u: float | None) -> tuple[Indices, Array]:
         settings = self._settings

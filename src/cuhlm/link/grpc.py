@@ -48,7 +48,8 @@ _OPTIONS = (
 _TOO_LARGE = "message larger than max"  # in gRPC's own words; the status is that of a verifier without a place
 
 _LONGEST_REPLY = 2**14
-"""Bytes: far more than a verdict on the longest block."""
+"""Bytes: far more than a verdict on the longest block, but for a y that was asked for."""
+_LAW_BYTES_PER_TOKEN = 8
 
 _MOST_TOKENS, _MOST_VOCABULARY_BYTES = 2**21, 2**26
 """Of a target's vocabulary: ten times the largest that there are."""
@@ -204,6 +205,8 @@ class GrpcSession:
         self._streamed = 0
         self._offered_to = 0
         self._vocab_size = opening.vocab_size
+        has_laws = opening.verification is Verification.SPLIT
+        self._longest_reply = _LONGEST_REPLY + _LAW_BYTES_PER_TOKEN * opening.vocab_size * has_laws
         self._audited = opening.verification is Verification.AUDITED
         call = channel.stream_stream(
             GENERATE, request_serializer=pb.Request.SerializeToString, response_deserializer=bytes
@@ -314,9 +317,9 @@ class GrpcSession:
     def _receive_all(self) -> None:
         try:
             for reply in self._call:
-                if len(reply) > _LONGEST_REPLY:
+                if len(reply) > self._longest_reply:
                     raise ProtocolError(
-                        f"{self._address} says {len(reply)} bytes at once; expected at most {_LONGEST_REPLY}; "
+                        f"{self._address} says {len(reply)} bytes at once; expected at most {self._longest_reply}; "
                         "is it a cuhlm verifier?"
                     )
                 self._take(parsed(pb.Reply, reply))
@@ -390,7 +393,9 @@ def checked_verdict(
         verdict.position == asked.position + streamed
         and streamed + verdict.accepted + has_token <= max(1, len(asked.drafted) + asked.generate)
         and 0 <= verdict.accepted <= verdict.judged <= drafted
-        and has_token == (verdict.accepted < len(asked.drafted) or (asked.generate > 0 and not makes_none))
+        and (has_token or verdict.law is not None)
+        == (verdict.accepted < len(asked.drafted) or (asked.generate > 0 and not makes_none))
+        and (verdict.law is None or (bool(asked.probabilities) and not has_token))
         and len(verdict.audits) <= verdict.accepted
         and (verdict.token is None or 0 <= verdict.token < vocab_size)
         and len(verdict.betas) <= min(len(asked.drafted), verdict.accepted + 1)
@@ -399,9 +404,9 @@ def checked_verdict(
     )
     if not fits:
         raise ProtocolError(
-            f"the verifier answered {replace(verdict, betas=verdict.betas[:8], audits=())} to a block at position "
-            f"{asked.position} with {len(asked.drafted)} drafted tokens, where position {asked.position + streamed} "
-            "is next; expected a verdict on it; use a verifier of the same version"
+            f"the verifier answered {replace(verdict, betas=verdict.betas[:8], audits=(), law=None)} to a block at "
+            f"position {asked.position} with {len(asked.drafted)} drafted tokens, where position "
+            f"{asked.position + streamed} is next; expected a verdict on it; use a verifier of the same version"
         )
     return verdict
 

@@ -4,7 +4,6 @@ It wraps another link, in process or gRPC, and charges a virtual clock for uplin
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from cuhlm.channel.billing import target_seconds
 from cuhlm.channel.clock import VirtualClock
@@ -13,6 +12,7 @@ from cuhlm.channel.presets import Channel
 from cuhlm.closing import Closing
 from cuhlm.codec.base import Codec
 from cuhlm.codec.find import find_codec
+from cuhlm.codec.whole_law import PROBABILITY_BITS, law_bits
 from cuhlm.link.base import Link, LinkSession, Traffic, ignored
 from cuhlm.messages import Block, Chunk, ModelCard, Opening, Verdict
 
@@ -44,9 +44,7 @@ class SimulatedLink(Closing):
 
     def open(self, opening: Opening) -> LinkSession:
         """Begin a generation; see `Link.open`. Takes no virtual time: the prompt is not billed (design 2.8)."""
-        codec = find_codec(opening.codec)
-        bits = partial(_payload_bits, codec, opening.vocab_size)
-        return SimulatedSession(self._inner.open(opening), bits, self._channel, self._compute, self._clock)
+        return SimulatedSession(self._inner.open(opening), opening, self._channel, self._compute, self._clock)
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -58,13 +56,14 @@ class SimulatedSession:
     def __init__(
         self,
         inner: LinkSession,
-        payload_bits: Callable[[Block], int],
+        opening: Opening,
         channel: Channel,
         compute: ComputeTable,
         clock: VirtualClock,
     ) -> None:
         self._inner = inner
-        self._payload_bits = payload_bits
+        self._opening = opening
+        self._codec = find_codec(opening.codec)
         self._channel = channel
         self._compute = compute
         self._clock = clock
@@ -79,7 +78,8 @@ class SimulatedSession:
 
     def send(self, block: Block) -> None:
         """Hand a block over: its payload goes up, and the answer's way back is charged with it."""
-        uplink = self._channel.rate.uplink_seconds(self._payload_bits(block), self._clock.now, block.position)
+        bits = _payload_bits(self._codec, self._opening.vocab_size, block)
+        uplink = self._channel.rate.uplink_seconds(bits, self._clock.now, block.position)
         self._ready_at = self._clock.now + uplink + self._channel.round_trip_seconds
         self._awaited = max(1, block.generate)
         self._streams = block.generate > 1
@@ -101,7 +101,7 @@ class SimulatedSession:
             if verdict is None:
                 return None
             self._awaited -= 1 + (verdict.accepted if self._streams else 0)
-            self._ready_at += target_seconds(verdict.target_seconds, 1, self._compute)
+            self._ready_at += target_seconds(verdict.target_seconds, 1, self._compute) + self._downlink_seconds(verdict)
             self._arrived = (self._ready_at, verdict)
         arrives_at, verdict = self._arrived
         if timeout_seconds is not None and arrives_at > self._clock.now + timeout_seconds:
@@ -110,6 +110,15 @@ class SimulatedSession:
         self._clock.advance_to(arrives_at)
         self._arrived = None
         return verdict
+
+    def _downlink_seconds(self, verdict: Verdict) -> float:
+        """What a y takes on its way down; all else is free, as in a bill."""
+        rate = self._channel.downlink_bits_per_second
+        if verdict.law is None or rate is None:
+            return 0.0
+        return (
+            law_bits(self._codec if self._opening.law_entries else None, verdict.law, self._opening.vocab_size) / rate
+        )
 
     def traffic(self) -> Traffic | None:
         """Bytes that the inner link really sent."""
@@ -121,4 +130,5 @@ class SimulatedSession:
 
 
 def _payload_bits(codec: Codec, vocab_size: int, block: Block) -> int:
-    return sum(codec.bits(payload.k, vocab_size) for payload in block.payloads)
+    payloads = sum(codec.bits(payload.k, vocab_size) for payload in block.payloads)
+    return payloads + PROBABILITY_BITS * len(block.probabilities)

@@ -102,6 +102,34 @@ def residual(target_probs: Law, law: Law) -> Law:
     return rest if rest.max() > 0 else target_probs
 
 
+def resampled_law(draft_probs: Law, target_probs: Law, told_law: Law) -> Floats:
+    """Exact law of the token where a rejected draft is replaced by one drawn from what was told of y (`split`).
+
+    out_i = min(x_i, y_i) + ρ·r̂_i  with  ρ = Σ max(0, y − x),  r̂ ∝ max(0, ŷ − x). Equals y where ŷ = y.
+
+    Args:
+        draft_probs: x, shape (|V|,).
+        target_probs: y, shape (|V|,).
+        told_law: ŷ, shape (|V|,).
+
+    Returns:
+        shape (|V|,), float64.
+    """
+    x, y, told = (np.asarray(law, dtype=np.float64) for law in (draft_probs, target_probs, told_law))
+    replaced = residual(told, x)
+    return np.asarray(np.minimum(x, y) + np.maximum(0.0, y - x).sum() * replaced / replaced.sum())
+
+
+def resampling_distance(draft_probs: Law, target_probs: Law, told_law: Law) -> float:
+    """How far, at most, `resampled_law` lies from y in total variation: the smaller of ρ and Σ |y − ŷ|.
+
+    With a = max(0, y − x), b = max(0, ŷ − x) the distance is ½ Σ |a − ρ·b / Σb| ≤ ½ (Σ |a − b| + |ρ − Σb|) ≤ Σ |a − b|,
+    and |a − b| ≤ |y − ŷ|.
+    """
+    x, y, told = (np.asarray(law, dtype=np.float64) for law in (draft_probs, target_probs, told_law))
+    return min(float(np.maximum(0.0, y - x).sum()), float(np.abs(y - told).sum()))
+
+
 def verified_law(draft_probs: Law, reported_law: Law, target_probs: Law) -> Floats:
     """Exact law of the token that comes out when d ~ `draft_probs` is judged as if d ~ `reported_law`.
 

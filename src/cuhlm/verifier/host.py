@@ -240,7 +240,7 @@ class HostedSession:
             tell(verdict)
             made += verdict.accepted + (verdict.token is not None)
             ordinal += 1
-            if ordinal == len(answers) and self._session.has_ended:
+            if block.drafted or (ordinal == len(answers) and self._session.has_ended):
                 return
 
     def _deciding(self, sync: tuple[int, ...], left: int) -> Flow[Verdict]:

@@ -16,13 +16,18 @@ from dataclasses import dataclass
 
 from cuhlm.codec.base import Codec
 from cuhlm.codec.find import find_codec
+from cuhlm.codec.whole_law import encode_law
 from cuhlm.errors import ConfigurationError, PayloadError, ProtocolError
-from cuhlm.messages import Array, Audit, Block, Chunk, Opening, Verdict, Verification
+from cuhlm.messages import Array, Audit, Block, Chunk, Opening, Payload, Verdict, Verification
 from cuhlm.theory.distributions import distribution
 from cuhlm.theory.race import race
 from cuhlm.theory.randomness import Purpose, uniform
 from cuhlm.theory.score import PLAUSIBLE, plausibility
+from cuhlm.theory.truncation import top_k
 from cuhlm.theory.verification import accepts, rejection, replacement
+
+_HIGHEST = 1 + 1e-5
+"""A probability of a float32 law."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,7 @@ class Session:
         return verdict
 
     def _verdict(self, block: Block, logits: Array) -> Verdict:
-        if self._opening.verification is Verification.SPECULATIVE and block.drafted:
+        if self._opening.verification in (Verification.SPECULATIVE, Verification.SPLIT) and block.drafted:
             return self._judged(block, logits)
         return self._compared(block, logits)
 
@@ -179,20 +184,34 @@ class Session:
         drafts = len(block.drafted)
         betas: list[float] = []
         laws = [self._codec.decode(payload, self._opening.vocab_size) for payload in block.payloads]
-        for offset, (token, law) in enumerate(zip(block.drafted, laws, strict=True)):
+        believed_all = block.probabilities or [
+            law.probability(token) for law, token in zip(laws, block.drafted, strict=True)
+        ]
+        for offset, (token, believed) in enumerate(zip(block.drafted, believed_all, strict=True)):
             position = block.position + offset
             target_probs = distribution(logits[offset], sampling)
-            believed, wanted = law.probability(token), float(target_probs[token])
+            wanted = float(target_probs[token])
             betas.append(rejection(believed, wanted))
-            if not accepts(believed, wanted, uniform(seed, position, Purpose.ACCEPT)):
-                other = replacement(law.rebuilt(), target_probs, uniform(seed, position, Purpose.RESIDUAL))
-                return Verdict(block.position, offset, other, tuple(betas), judged=drafts)
+            if accepts(believed, wanted, uniform(seed, position, Purpose.ACCEPT)):
+                continue
+            if self._opening.verification is Verification.SPLIT:
+                y = self._law_down(target_probs)
+                return Verdict(block.position, offset, None, tuple(betas), judged=drafts, law=y)
+            other = replacement(laws[offset].rebuilt(), target_probs, uniform(seed, position, Purpose.RESIDUAL))
+            return Verdict(block.position, offset, other, tuple(betas), judged=drafts)
         bonus = self._target_token(logits[drafts], block.position + drafts) if block.generate else None
         return Verdict(block.position, drafts, bonus, tuple(betas), judged=drafts)
 
     def _target_token(self, logits: Array, position: int) -> int:
         """What the target draws by the race of the shared seed."""
         return race(distribution(logits, self._opening.sampling), self._opening.seed, position).token
+
+    def _law_down(self, target_probs: Array) -> Payload:
+        """y, as the device asked for it."""
+        entries = min(self._opening.law_entries, self._opening.vocab_size)
+        if entries == 0:
+            return encode_law(target_probs)
+        return self._codec.encode(*top_k(target_probs, entries), self._opening.vocab_size)
 
     def check_chunk(self, chunk: Chunk) -> None:
         """Refuse drafts streamed ahead that no device sends; those that come too late, or are dead, are not among them.
@@ -233,6 +252,7 @@ class Session:
                 f"{len(block.payloads)} payloads for {len(block.drafted)} drafted tokens; expected {payloads}: "
                 f"the rule of this session is {self._opening.verification}"
             )
+        self._check_probabilities(block)
         if block.drafted and self._opening.verification is Verification.TARGET:
             raise ProtocolError(
                 f"the block drafts {len(block.drafted)} tokens; expected none in a session that was opened to let the "
@@ -256,6 +276,14 @@ class Session:
                 "tokens; stop earlier or start the verifier with a larger --context"
             )
         self._check_tokens((*block.sync, *block.drafted))
+
+    def _check_probabilities(self, block: Block) -> None:
+        wanted = len(block.drafted) if self._opening.verification is Verification.SPLIT else 0
+        if len(block.probabilities) != wanted or not all(0 < each <= _HIGHEST for each in block.probabilities):
+            raise ProtocolError(
+                f"{len(block.probabilities)} probabilities came for {len(block.drafted)} drafted tokens; expected "
+                f"{wanted}, above 0 and at most 1: the rule of this session is {self._opening.verification}"
+            )
 
     def _check_tokens(self, tokens: tuple[int, ...]) -> None:
         for token in tokens:

@@ -28,6 +28,7 @@ _RULES = {
     Verification.KEYED: pb.KEYED,
     Verification.TARGET: pb.TARGET,
     Verification.AUDITED: pb.AUDITED,
+    Verification.SPLIT: pb.SPLIT,
 }
 
 
@@ -141,6 +142,7 @@ def opening_to_wire(opening: Opening) -> pb.Open:
         protocol=PROTOCOL,
         patience_seconds=opening.patience_seconds,
         relaxed=opening.relaxed,
+        law_entries=opening.law_entries,
     )
 
 
@@ -170,6 +172,7 @@ def opening_from_wire(opening: pb.Open) -> Opening:
         target_fingerprint=opening.target_fingerprint,
         patience_seconds=opening.patience_seconds,
         relaxed=opening.relaxed,
+        law_entries=opening.law_entries,
     )
 
 
@@ -190,6 +193,7 @@ def block_to_wire(block: Block) -> pb.Block:
         payloads=[pb.Payload(data=payload.data, k=payload.k) for payload in block.payloads],
         generate=block.generate,
         kept=kept_to_wire(block.kept),
+        probabilities=block.probabilities,
     )
 
 
@@ -201,7 +205,15 @@ def block_from_wire(block: pb.Block) -> Block:
     """
     payloads = tuple(Payload(payload.data, payload.k) for payload in block.payloads)
     kept = kept_from_wire(block.kept, len(block.drafted))
-    return Block(block.position, tuple(block.sync), tuple(block.drafted), payloads, block.generate, kept)
+    return Block(
+        block.position,
+        tuple(block.sync),
+        tuple(block.drafted),
+        payloads,
+        block.generate,
+        kept,
+        tuple(block.probabilities),
+    )
 
 
 def chunk_to_wire(chunk: Chunk) -> pb.Chunk:
@@ -241,6 +253,7 @@ def verdict_to_wire(verdict: Verdict) -> pb.Verdict:
         target_seconds=verdict.target_seconds,
         verify_seconds=verdict.verify_seconds,
         audits=audits_to_wire(verdict.audits),
+        law=None if verdict.law is None else pb.Payload(data=verdict.law.data, k=verdict.law.k),
     )
 
 
@@ -259,4 +272,5 @@ def verdict_from_wire(verdict: pb.Verdict) -> Verdict:
         target_seconds=verdict.target_seconds,
         verify_seconds=verdict.verify_seconds,
         audits=audits_from_wire(verdict.audits),
+        law=Payload(verdict.law.data, verdict.law.k) if verdict.HasField("law") else None,
     )
