@@ -25,7 +25,7 @@ LAYERS = (
     ("device", "verifier"),
     ("link",),
     ("wire", "channel", "engines", "codec"),
-    ("methods", "profiles", "records", "settings", "data", "readable", "writable"),
+    ("methods", "profiles", "records", "risk_scores", "settings", "data", "readable", "writable"),
     ("theory", "messages"),
     ("given", "closing"),
     ("errors", "installing"),

@@ -14,7 +14,7 @@ import numpy as np
 from cuhlm.errors import ConfigurationError, ProfileError
 from cuhlm.given import as_path, member, number, take, whole
 from cuhlm.messages import ModelCard, Sampling
-from cuhlm.readable import Count, NotNegative, Share, Some, converted, read_json
+from cuhlm.readable import Count, NotNegative, Share, Some, WholeNumber, converted, read_json
 from cuhlm.records import json_values
 from cuhlm.risk_scores import FittedScore, Positions
 from cuhlm.theory.rejection import RejectionModel, risk_averse_threshold, risk_prone_threshold
@@ -126,6 +126,7 @@ class Profile:
         provenance: where this comes from.
         scores: of the risk of keeping a draft, by what counts as wrong; none in a profile of format 1.
         positions: what all this was measured on; likewise.
+        vocab_size: tokens both models share, |V|; 0 likewise.
     """
 
     draft_name: str
@@ -144,6 +145,7 @@ class Profile:
     provenance: Provenance
     scores: dict[Wrong, FittedScore] = field(default_factory=dict)
     positions: Positions = field(default_factory=Positions)
+    vocab_size: WholeNumber = 0
 
     def check_pair(self, draft: ModelCard, target: ModelCard) -> None:
         """Refuse another pair than the one this was calibrated for.
@@ -220,7 +222,7 @@ def _current(fields: object, path: Path) -> dict[str, object]:
     number = fields.pop("format", None) if isinstance(fields, dict) else None
     if not isinstance(fields, dict) or type(number) is not int or number not in (FORMAT, *_OLDER):
         raise ConfigurationError(f"{path} is not a profile of format {FORMAT}")
-    empty = {"scores": {}, "positions": dataclasses.asdict(Positions())}
+    empty = {"scores": {}, "positions": dataclasses.asdict(Positions()), "vocab_size": 0}
     return fields if number == FORMAT else {**fields, **empty}
 
 
@@ -256,6 +258,8 @@ def _expectations(profile: Profile) -> Iterator[tuple[str, object, bool, str]]:
         yield f"curve.{name}", shares, fits, points
     shares = curve.skipped_share
     yield "curve.skipped_share", shares, all(low <= high for low, high in pairwise(shares)), "shares that never fall"
+    most, fits = profile.vocab_size, profile.k_star <= profile.vocab_size or not profile.scores
+    yield "vocab_size", most, fits, f"at least k_star, which is {profile.k_star}"
     for wrong, score in profile.scores.items():
         yield from _named(f"scores.{wrong}", score.expectations())
     yield from _named("positions", profile.positions.expectations())

@@ -13,6 +13,7 @@ from cuhlm.cli.describe import describe
 from cuhlm.cli.distill import distill
 from cuhlm.cli.experiment import experiment
 from cuhlm.cli.generate import generate
+from cuhlm.cli.plan import plan
 from cuhlm.cli.terminal import check_output, streams_watched, visible
 from cuhlm.cli.verifier import verifier
 from cuhlm.errors import CuhlmError
@@ -44,7 +45,7 @@ def _program(
     """Decode with a small language model here and a large one behind a bad network."""
 
 
-for command in (demo, generate, verifier, calibrate, experiment, distill, describe):
+for command in (demo, generate, verifier, calibrate, plan, experiment, distill, describe):
     app.command()(command)
 
 

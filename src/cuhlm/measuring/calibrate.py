@@ -276,6 +276,7 @@ def _profile(
         ),
         scores=fit_scores(tokens.positions),
         positions=tokens.positions,
+        vocab_size=len(tokens.bound.values),
     )
 
 
