@@ -32,13 +32,7 @@ FATE_STYLES = {
 
 def legend() -> Text:
     """What the colours mean."""
-    return Text.assemble(
-        *[
-            part
-            for fate in (Fate.SKIPPED, Fate.ACCEPTED, Fate.RESAMPLED, Fate.BONUS, Fate.TARGET)
-            for part in ((f"■ {fate}", FATE_STYLES[fate]), "  ")
-        ]
-    )
+    return Text.assemble(*[part for fate in Fate for part in ((f"■ {fate}", FATE_STYLES[fate]), "  ")])
 
 
 def coloured(emits: Sequence[Emit]) -> Text:

@@ -32,6 +32,7 @@ from cuhlm.engines.prompting import encode_prompt
 from cuhlm.errors import ConfigurationError, ContextOverflow, CuhlmError
 from cuhlm.given import instance, whole, wholes
 from cuhlm.link.base import Link, LinkSession
+from cuhlm.link.lasting import LastingSession
 from cuhlm.messages import ModelCard, Opening, Sampling, Verification
 from cuhlm.methods import GateRule, Method
 from cuhlm.records import TokenRecord
@@ -226,7 +227,9 @@ class Device(Closing):
                 drafting = self._drafting(settings, request, ending, keeping)
                 stack.callback(drafting.close)
             if self._link is not None and settings.method.gate is not GateRule.NEVER:
-                session = self._link.open(self._opening(settings, request))
+                opening = self._opening(settings, request)
+                lasts = settings.risk is not None and settings.method.streams  # such a loop goes on alone meanwhile
+                session = LastingSession(self._link, opening) if lasts else self._link.open(opening)
                 stack.callback(session.close)
             loop = self._loop(settings, request, drafting, ending, keeping)
             try:

@@ -7,7 +7,7 @@ and clocks; the loop decides.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -15,8 +15,10 @@ from cuhlm.channel.billing import device_seconds
 from cuhlm.channel.clock import VirtualClock
 from cuhlm.channel.compute import ComputeTable
 from cuhlm.device.loop import Loop
-from cuhlm.device.steps import Drafted, Emit, Finish, Reading, Receive, Reply, Send, Step, Stream
+from cuhlm.device.steps import Drafted, Emit, Finish, Reading, Receive, Reopen, Reply, Send, Step, Stream
+from cuhlm.errors import LinkError
 from cuhlm.link.base import LinkSession, Traffic
+from cuhlm.link.lasting import LastingSession
 
 T = TypeVar("T")
 
@@ -125,19 +127,22 @@ class _Exchange:
 
     def next(self) -> Emit | Finish:
         """The next token that is decided, or the end."""
-        reply: Reply | None = None
+        resume = partial(self._loop.send, None)
         while True:
             try:
-                step = self._loop.send(reply)
+                step = resume()
             except StopIteration as end:
                 finish: Finish = end.value
                 return finish
             self._spend(step)
             if isinstance(step, Emit):
                 return step
-            reply = self._carried_out(step)
+            try:
+                resume = partial(self._loop.send, self._carried_out(step))
+            except LinkError as error:  # a loop may know what to do without a verifier
+                resume = partial(self._loop.throw, error)
 
-    def _carried_out(self, step: Send | Stream | Receive | Drafted) -> Reply | None:
+    def _carried_out(self, step: Send | Stream | Receive | Reopen | Drafted) -> Reply | None:
         """The reply to a `Receive`; None to all else."""
         assert self._session is not None, "a method that transmits is driven over a session"
         match step:
@@ -150,7 +155,17 @@ class _Exchange:
                 self._listener(step)
             case Receive():
                 return self._receive(self._session, step)
+            case Reopen():
+                self._reopen(self._session, step)
         return None
+
+    def _reopen(self, session: LinkSession, step: Reopen) -> None:
+        assert isinstance(session, LastingSession), "a method that goes on alone is driven over a lasting session"
+        if step.until is not None:
+            wait((step.until,))
+        step.has_succeeded = session.reopened(step.prompt)
+        if step.has_succeeded:
+            self._traffic, self._awaited = session.traffic(), None
 
     def _receive(self, session: LinkSession, step: Receive) -> Reply | None:
         if step.until is not None and step.until is not self._awaited:

@@ -15,6 +15,7 @@ from cuhlm.device.steps import Reply
 from cuhlm.errors import ProtocolError
 from cuhlm.messages import Audit, Chunk, Fate, Verdict
 from cuhlm.records import Stages, TokenRecord, recorded_gap
+from cuhlm.settings import MOST_UNAUDITED
 from cuhlm.theory.pacing import Worth
 
 
@@ -51,6 +52,7 @@ class KeptAhead:
 
     Attributes:
         has_ended: whether the answer has: `end` was called.
+        is_alone: whether the verifier is lost: all is kept.
     """
 
     def __init__(self, branch: DraftBranch, keeping: Keeping) -> None:
@@ -63,6 +65,7 @@ class KeptAhead:
         self._sent_at: float | None = None
         self._worth = Worth()
         self.has_ended = False
+        self.is_alone = False
         self._due = _Due()
 
     @property
@@ -81,9 +84,14 @@ class KeptAhead:
         return self._branch.tokens[self._final :]
 
     @property
+    def verified(self) -> tuple[int, ...]:
+        """The prompt, and what the verifier has decided."""
+        return tuple(self._branch.history)
+
+    @property
     def is_unaudited(self) -> bool:
-        """Whether a verdict on final tokens is due."""
-        return self._final > 0
+        """Whether a verdict on final tokens is due, and can come."""
+        return self._final > 0 and not self.is_alone
 
     def report(self) -> RiskReport:
         """What was risked; passes that no record has were for audits behind the last token."""
@@ -106,12 +114,25 @@ class KeptAhead:
             self._keeping.note_final(kept)
             self._final += 1
             draft = self._branch.drafts[self._final - 1]
-            yield self._record(draft, draft.token, Fate.SKIPPED)
+            yield self._record(draft, draft.token, _fate(kept))
 
     def end(self) -> None:
         """The answer has ended: what is not final is none of it."""
         self.has_ended = True
         self._forget(self._final)
+
+    def go_alone(self) -> None:
+        """The verifier is lost: what it was asked about is kept, as all is from now on."""
+        self.is_alone = True
+        self._sent = self._asked = 0
+        for at, draft in enumerate(self._branch.drafts[: len(self._kept)]):
+            if self._kept[at] is None:
+                assert draft.signals is not None, "the branch was made to measure them"
+                self._kept[at] = self._keeping.force(draft.signals, draft.probability)
+
+    def find_verifier(self) -> None:
+        """It is back, in a new session: what was made meanwhile is to be judged."""
+        self.is_alone = False
 
     def chunk(self, now: float) -> Chunk | None:
         """What is to be sent now: all there is, once the target must be asked, or has not audited for long."""
@@ -120,7 +141,8 @@ class KeptAhead:
         waits = self._asked > 0 and self._branch.under_way is not None and now - self._sent_at < CHUNK_SECONDS
         if not self._is_to_ask(now) or (waits and not self.has_ended):
             return None
-        seen, sent, there = len(self._branch.history), self._sent, len(self._kept)
+        seen, sent = len(self._branch.history), self._sent
+        there = min(len(self._kept), sent + MOST_UNAUDITED)
         self._sent = max(sent, there)
         self._asked, self._sent_at = there, now
         kept = tuple(each is not None for each in self._kept[sent:])
@@ -143,7 +165,8 @@ class KeptAhead:
         self._branch.take()
         for draft in self._branch.drafts[len(self._kept) :]:
             assert draft.signals is not None, "the branch was made to measure them"
-            self._kept.append(self._keeping.keep(draft.signals, draft.probability))
+            decide = self._keeping.force if self.is_alone else self._keeping.keep
+            self._kept.append(decide(draft.signals, draft.probability))
         asked = [draft.gap for draft, kept in zip(self._branch.drafts, self._kept, strict=True) if kept is None]
         if self._branch.under_way is None and self._branch.has_room and self._worth.drafts_on(asked):
             self._branch.begin()
@@ -192,7 +215,7 @@ class KeptAhead:
         self._worth.agreement.note(draft.gap, not audit.differs)
         self._keeping.note_audit(kept, audit)
         if not was_final:
-            yield self._record(draft, draft.token, Fate.SKIPPED)
+            yield self._record(draft, draft.token, _fate(kept))
 
     def _replaced(self, token: int) -> TokenRecord:
         """The first draft of the branch is decided otherwise, or ends the target's turn."""
@@ -228,7 +251,7 @@ class KeptAhead:
             draft_passes=spent.passes,
             target_passes=due.passes,
             target_rows=due.rows,
-            transmitted=fate is not Fate.SKIPPED,
+            transmitted=fate not in (Fate.SKIPPED, Fate.LOCAL),
             stages=Stages(
                 draft=spent.draft_seconds,
                 sample=spent.sample_seconds,
@@ -238,6 +261,10 @@ class KeptAhead:
                 verify=due.verify,
             ),
         )
+
+
+def _fate(kept: Kept) -> Fate:
+    return Fate.LOCAL if kept.is_forced else Fate.SKIPPED
 
 
 def _sum(one: int | None, other: int | None) -> int | None:

@@ -16,6 +16,7 @@ from cuhlm.messages import Block, Fate, Verdict
 from cuhlm.records import Stages, TokenRecord, recorded_gap
 
 Loop = Generator[Step, Reply | None, Finish]
+"""An error of the link is raised in it, where it waits for the link."""
 
 
 def decode(

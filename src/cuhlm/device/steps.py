@@ -37,6 +37,21 @@ class Receive:
     until: "Future[Any] | None" = None
 
 
+@dataclass(slots=True)
+class Reopen:
+    """Look for a verifier that was lost; the loop is resumed once `until` is done.
+
+    Attributes:
+        prompt: what the new session goes on behind.
+        until: is waited for; None does not wait.
+        has_succeeded: whether a new session is open: the driver says so.
+    """
+
+    prompt: tuple[int, ...]
+    until: "Future[Any] | None" = None
+    has_succeeded: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Emit:
     """A token is decided. `text` is what it adds to the answer that can be shown for certain."""
@@ -73,7 +88,7 @@ class Drafted:
     text: str
 
 
-Step = Send | Stream | Receive | Emit | Drafted
+Step = Send | Stream | Receive | Reopen | Emit | Drafted
 
 
 @dataclass(frozen=True, slots=True)
