@@ -47,4 +47,4 @@ class Splitting:
     def _decoded(self, law: Payload) -> Array:
         if self._codec is None:
             return decode_law(law, self._vocab_size)
-        return self._codec.decode(law, self._vocab_size).rebuilt()
+        return self._codec.decode(law, self._vocab_size).alone()  # levelled, the rest would pass the target's filters
