@@ -3,10 +3,11 @@
     python benchmarks/split_bytes.py prompts.jsonl [--per-task 4] [--tokens 48] [--blocks 1 4 8]
         [--entries 0 16 30 64] [--json]
 
-The built-in pair, the verifier a process of its own on loopback, one session a connection, so that the kernel counts its
-bytes: TCP payload, with HTTP/2 and gRPC framing, without IP headers. A round is one block and its verdict. `y` is the
-code of y alone, without framing. `error` is the mean TV between the law of each token and the target's own, exact, along
-the answer; `bound` the mean of what it never exceeds (`cuhlm.theory.verification`).
+The built-in pair, the verifier a process of its own on loopback, one session a connection, so that the kernel counts
+its bytes: TCP payload, with HTTP/2 and gRPC framing, without IP headers. A round is a block and its verdict; the first
+and the last of an answer are left out. `y` is the code of y alone, without framing. `error` is the mean TV between the
+law of each token and the target's own, exact, along the answer; `bound` the mean of what it never exceeds
+(`cuhlm.theory.verification`).
 """
 
 import argparse
@@ -14,6 +15,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,7 @@ from cuhlm.engines.base import Engine
 from cuhlm.engines.load import load_engine
 from cuhlm.engines.locate import BUILT_IN_DRAFT, BUILT_IN_TARGET
 from cuhlm.link.grpc import GrpcLink, Security
-from cuhlm.measuring.quality import told_target, read_along
+from cuhlm.measuring.quality import read_along, told_target
 from cuhlm.messages import Fate, Sampling
 from cuhlm.methods import find_method
 from cuhlm.records import TokenRecord
@@ -85,9 +87,9 @@ def below(values: Sequence[float], share: float = 0.95) -> float:
 
 
 def rounds(records: Sequence[TokenRecord]) -> Iterator[Round]:
-    """The rounds of an answer that were heard to their end; the first carries what gRPC says once."""
+    """The rounds of an answer but the first, which carries what gRPC says once, and the last, which is cut."""
     starts = [index for index, record in enumerate(records) if record.transmitted]
-    for start, end in zip(starts[1:-1], starts[2:], strict=True):
+    for start, end in pairwise(starts[1:]):
         paying = records[start]
         assert paying.wire_bytes_up is not None
         assert paying.wire_bytes_down is not None
@@ -177,7 +179,9 @@ def main() -> None:
     cells = [(each, block, k) for each in SAMPLINGS for block in options.blocks for k in options.entries]
     with ExitStack() as stack:
         running = stack.enter_context(verifier_process(BUILT_IN_TARGET, threads=1))
-        draft, target = (stack.enter_context(load_engine(name, threads=1)) for name in (BUILT_IN_DRAFT, BUILT_IN_TARGET))
+        draft, target = (
+            stack.enter_context(load_engine(name, threads=1)) for name in (BUILT_IN_DRAFT, BUILT_IN_TARGET)
+        )
         link = stack.enter_context(closing(GrpcLink(running.address, security=Security(running.token))))
         device = stack.enter_context(Device(draft, link))
         texts = [text for some in tasks(options.prompts, options.per_task).values() for text in some]

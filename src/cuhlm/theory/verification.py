@@ -124,10 +124,10 @@ def resampling_distance(draft_probs: Law, target_probs: Law, told_law: Law) -> f
     """How far, at most, `resampled_law` lies from y in total variation: max(Σ (a − b)⁺, Σ (b − a)⁺).
 
     Here a = max(0, y − x) and b = max(0, ŷ − x), with sums ρ and B, and the distance is ρ·TV(a/ρ, b/B). If ρ ≥ B,
-    TV = Σ (a/ρ − b/B)⁺ ≤ Σ (a − b)⁺ / ρ; if B ≥ ρ, it is Σ (b/B − a/ρ)⁺ ≤ Σ (b − a)⁺ / B. Whatever x is, this is at most
-    max(Σ (y − ŷ)⁺, Σ (ŷ − y)⁺), as max(0, · − x) moves by no more than its argument. Where ŷ is y on the K largest
-    and 0 elsewhere, r̂ is r given that the token is among them: the distance *is* the residual's mass that was not told,
-    at most the mass of y there.
+    TV = Σ (a/ρ − b/B)⁺ ≤ Σ (a − b)⁺ / ρ; if B ≥ ρ, it is Σ (b/B − a/ρ)⁺ ≤ Σ (b − a)⁺ / B. Whatever x is, this is at
+    most max(Σ (y − ŷ)⁺, Σ (ŷ − y)⁺), as max(0, · − x) moves by no more than its argument. Where ŷ is y on the K
+    largest and 0 elsewhere, r̂ is r given that the token is among them: the distance *is* the residual's mass that was
+    not told, at most the mass of y there.
     """
     x, y, told = (np.asarray(law, dtype=np.float64) for law in (draft_probs, target_probs, told_law))
     wanted, used = np.maximum(0.0, y - x), np.maximum(0.0, told - x)
