@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.joined_pair import RememberingCodec, joined_tokens
 from tests.laws.test_method_laws import (
     DRAFT,
+    DRAFT_LOGITS,
     SMALLEST_TV,
     SMALLEST_TV_OF_PAIRS,
     TARGET,
@@ -27,6 +28,7 @@ from cuhlm.device.drafting import Proposal
 from cuhlm.device.ending import Limits
 from cuhlm.device.split import Splitting
 from cuhlm.errors import ConfigurationError, PayloadError, ProtocolError
+from cuhlm.measuring.quality import method_law
 from cuhlm.messages import Payload, Sampling, Verdict
 from cuhlm.methods import DraftFrom
 from cuhlm.testing.law_checks import check_joint_law, check_law
@@ -59,7 +61,9 @@ def test_with_the_whole_of_y_a_token_has_the_law_of_the_target(block: int) -> No
 def test_with_the_largest_of_y_a_token_has_the_law_that_is_stated(entries: int) -> None:
     law = resampled_law(X, Y, told(entries))
     assert total_variation(law, Y) <= resampling_distance(X, Y, told(entries)) + 1e-9
-    tokens = first_tokens(settings("split", block=1, law_entries=entries))
+    chosen = settings("split", block=1, law_entries=entries)
+    assert np.array_equal(method_law(chosen, DRAFT_LOGITS, X, Y), law)  # by which an answer's quality is computed
+    tokens = first_tokens(chosen)
     check = check_law(tokens, law)
     assert check.smallest_detectable_tv < SMALLEST_TV
     assert check.passed, check
