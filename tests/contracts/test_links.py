@@ -257,6 +257,21 @@ class _DropsTheBonus(_Wrong):
         return Session(self.inner.open(opening))
 
 
+class _LosesALaw(_Wrong):
+    def open(self, opening: Opening) -> LinkSession:
+        class Session(_WrongSession):
+            def receive(self, timeout_seconds: float | None) -> Verdict | None:
+                verdict = super().receive(timeout_seconds)
+                return verdict and replace(verdict, law=None)
+
+        return Session(self.inner.open(opening))
+
+
+class _ForgetsHowMuchOfALaw(_Wrong):
+    def open(self, opening: Opening) -> LinkSession:
+        return self.inner.open(replace(opening, law_entries=min(2, opening.law_entries)))
+
+
 class _ForgetsThePatience(_Wrong):
     def open(self, opening: Opening) -> LinkSession:
         return self.inner.open(replace(opening, patience_seconds=0.0))
@@ -290,6 +305,8 @@ BROKEN = {
     _TakesDraftsForVerdicts: "the tokens of a stream are the target's, whatever was streamed ahead",
     _ShiftsAStream: "verdicts come in order",
     _SaysMoreThanWasAsked: "(a stream is as long as it was asked for|the tokens of a stream are the target's)",
+    _LosesALaw: "y comes down where the draft falls",
+    _ForgetsHowMuchOfALaw: "as many entries of y come down as were asked for",
     _ForgetsThePatience: "a target of endless patience waits to be asked",
     _NeverWakes: "wake lets a receive return None",
     _AcceptsEverything: "some of the drafts stand and some fall",

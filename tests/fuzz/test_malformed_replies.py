@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 
 import grpc
+import numpy as np
 import pytest
 from tests.bad_verifier import CARD, OPENED, BadVerifier, bad_verifier
 from tests.eventually import HANG_SECONDS
@@ -79,6 +80,44 @@ def test_the_corpus_ends_the_generation_with_an_error_of_ours(name: str, device:
 def test_values_at_the_edges_of_their_types_end_it_with_an_error_of_ours(device: Device, bad: BadVerifier) -> None:
     for reply in at_the_edges(REPLACES):
         assert_refused(device, bad, str(reply), reply.SerializeToString())
+
+
+def a_fall(law: pb.Payload) -> bytes:
+    return pb.Reply(verdict=pb.Verdict(position=len(PROMPT), betas=[0.5], judged=1, law=law)).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("law", "words"),
+    [
+        (pb.Payload(data=b"", k=1), "1 entries in 0 bytes"),
+        (pb.Payload(data=b"\0" * 4 * (VOCAB + 1), k=VOCAB + 1), f"{VOCAB + 1} entries"),
+        (pb.Payload(data=np.full(VOCAB, np.nan, "<f4").tobytes(), k=VOCAB), "sum to nan"),
+        (pb.Payload(data=np.array([np.inf, -np.inf] * (VOCAB // 2), "<f4").tobytes(), k=VOCAB), "sum to nan"),
+        (pb.Payload(data=b"\0" * 4 * VOCAB, k=VOCAB), "sum to 0"),
+    ],
+)
+def test_a_y_that_is_no_law_is_refused_with_words(
+    law: pb.Payload, words: str, device: Device, bad: BadVerifier
+) -> None:
+    tokens, error = heard(device, bad, (OPENED, a_fall(law)), "split")
+    assert tokens == []
+    assert f"y of position {len(PROMPT)} is malformed: " in str(error)
+    assert words in str(error)
+
+
+def test_mutated_laws_end_it_with_an_error_of_ours(device: Device, bad: BadVerifier) -> None:
+    whole = a_fall(pb.Payload(data=np.full(VOCAB, 1 / VOCAB, "<f4").tobytes(), k=VOCAB))
+    part = a_fall(pb.Payload(data=np.array([3, 5], "<u4").tobytes() + np.array([0.5, 0.5], "<f4").tobytes(), k=2))
+    for name, reply in mutations([whole, part], 150):
+        tokens, error = heard(device, bad, (OPENED, reply), "split")
+        assert all(0 <= token < VOCAB for token in tokens), name
+        assert not isinstance(error, LinkTimeout), name
+
+
+def test_a_y_is_refused_where_none_was_asked_for(device: Device, bad: BadVerifier) -> None:
+    tokens, error = heard(device, bad, (OPENED, a_fall(pb.Payload(data=b"\0" * 8, k=1))))
+    assert tokens == []
+    assert "expected a verdict on it" in str(error)
 
 
 def test_mutated_replies_end_it_with_an_error_of_ours(device: Device, bad: BadVerifier) -> None:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.joined_pair import RememberingCodec, joined_tokens
 from tests.laws.test_method_laws import (
     DRAFT,
+    DRAFT_LOGITS,
     SMALLEST_TV,
     SMALLEST_TV_OF_PAIRS,
     TARGET,
@@ -21,20 +23,29 @@ from tests.toy_pair import PROMPT, VOCAB, answer, settings, toy_device
 
 from cuhlm.codec.fixed_width import FixedWidthCodec
 from cuhlm.codec.whole_law import decode_law, encode_law
-from cuhlm.errors import ConfigurationError, PayloadError
-from cuhlm.messages import Payload, Sampling
+from cuhlm.device.device import Request
+from cuhlm.device.drafting import Proposal
+from cuhlm.device.ending import Limits
+from cuhlm.device.split import Splitting
+from cuhlm.errors import ConfigurationError, PayloadError, ProtocolError
+from cuhlm.measuring.quality import method_law
+from cuhlm.messages import Payload, Sampling, Verdict
 from cuhlm.methods import DraftFrom
 from cuhlm.testing.law_checks import check_joint_law, check_law
-from cuhlm.theory.distributions import distribution
+from cuhlm.theory.distributions import LogitRow, distribution
 from cuhlm.theory.quality import total_variation
-from cuhlm.theory.truncation import top_k
-from cuhlm.theory.verification import resampled_law, resampling_distance
+from cuhlm.theory.truncation import TruncatedLaw, top_k
+from cuhlm.theory.verification import draw, resampled_law, resampling_distance
 
 CODEC = FixedWidthCodec()
 
 
 def told(entries: int, law: np.ndarray = Y) -> np.ndarray:
-    return CODEC.decode(CODEC.encode(*top_k(law, entries), len(law)), len(law)).rebuilt()
+    return sent(min(entries, int(np.count_nonzero(law))), law).alone()
+
+
+def sent(entries: int, law: np.ndarray = Y) -> TruncatedLaw:
+    return CODEC.decode(CODEC.encode(*top_k(law, entries), len(law)), len(law))
 
 
 @pytest.mark.parametrize("block", [1, 3])
@@ -50,7 +61,9 @@ def test_with_the_whole_of_y_a_token_has_the_law_of_the_target(block: int) -> No
 def test_with_the_largest_of_y_a_token_has_the_law_that_is_stated(entries: int) -> None:
     law = resampled_law(X, Y, told(entries))
     assert total_variation(law, Y) <= resampling_distance(X, Y, told(entries)) + 1e-9
-    tokens = first_tokens(settings("split", block=1, law_entries=entries))
+    chosen = settings("split", block=1, law_entries=entries)
+    assert np.array_equal(method_law(chosen, DRAFT_LOGITS, X, Y), law)  # by which an answer's quality is computed
+    tokens = first_tokens(chosen)
     check = check_law(tokens, law)
     assert check.smallest_detectable_tv < SMALLEST_TV
     assert check.passed, check
@@ -97,8 +110,28 @@ def test_the_stated_distance_is_never_exceeded(x: list[float], y: list[float], e
 
 def test_the_stated_distance_is_not_vacuous() -> None:
     rejected = float(np.maximum(Y - X, 0).sum())
-    assert resampling_distance(X, Y, told(VOCAB)) < 0.02 < rejected
-    assert resampling_distance(X, Y, told(1)) == pytest.approx(rejected)
+    assert rejected > 0.1
+    for entries, most in ((VOCAB, 0.002), (5, 0.01), (2, 0.03)):
+        assert resampling_distance(X, Y, told(entries)) < most
+    assert resampling_distance(X, Y, told(1)) == pytest.approx(rejected)  # the one is what is drafted too often
+
+
+def test_a_law_whose_rest_is_levelled_is_not_the_one_that_is_drawn_from() -> None:
+    """The wrong rule: ŷ as the verifier rebuilds x̂, of which tokens come that the target does not say."""
+    levelled = resampled_law(X, Y, sent(1).rebuilt())
+    assert total_variation(levelled, resampled_law(X, Y, told(1))) > SMALLEST_TV
+    assert not check_law(first_tokens(settings("split", block=1, law_entries=1)), levelled).passed
+
+
+@pytest.mark.parametrize("entries", [0, 2, 6, VOCAB])
+def test_no_token_comes_that_the_targets_filters_exclude(entries: int) -> None:
+    filtered = Sampling(temperature=1.0, top_k=3)
+    chosen, codec = settings("split", block=3, law_entries=entries), RememberingCodec(b_prob=8)
+    allowed = set(np.flatnonzero(distribution(TARGET.logits(PROMPT), filtered)))
+    requests = (Request(PROMPT, filtered, seed, Limits(2)) for seed in range(500))
+    firsts = {joined_tokens(DRAFT, TARGET, chosen, request, codec)[0] for request in requests}
+    assert firsts <= allowed
+    assert len(firsts) > 1
 
 
 @pytest.mark.parametrize("entries", [0, 1])
@@ -154,3 +187,10 @@ def test_what_is_no_law_is_refused(law: Payload, words: str) -> None:
 def test_relaxed_verdicts_or_a_negative_number_of_entries_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="y's entries is -1; expected 0"):
         settings("split", law_entries=-1)
+
+
+def test_a_part_of_y_without_mass_is_refused() -> None:
+    proposal = Proposal(3, LogitRow.of(DRAFT.logits(PROMPT)), draw(X, 0.5))
+    nothing = Verdict(3, 0, None, judged=1, law=Payload(b"\x01\0\0", 2))
+    with pytest.raises(ProtocolError, match="y of position 3 is malformed: all 2 entries are 0; expected a sum above"):
+        Splitting(CODEC, 0, VOCAB).replaced(proposal, nothing)

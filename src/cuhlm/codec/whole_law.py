@@ -49,7 +49,8 @@ def decode_law(payload: Payload, vocab_size: int) -> Array:
         if indices[-1] >= vocab_size or (indices[1:] <= indices[:-1]).any():
             raise PayloadError(f"the ids of a law do not ascend below {vocab_size}; expected distinct ones, in order")
         law[indices] = np.frombuffer(data, "<f4", k, offset=4 * k)
-    total = float(law.sum(dtype=np.float64))
+    with np.errstate(invalid="ignore"):  # infinities of both signs
+        total = float(law.sum(dtype=np.float64))
     if not (abs(total - 1) <= _TOLERANCE and float(law.min()) >= 0):  # a NaN ends here too
         raise PayloadError(f"the entries of a law sum to {total:g}; expected at least 0 each, and 1 in all")
     return law

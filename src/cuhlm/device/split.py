@@ -47,4 +47,8 @@ class Splitting:
     def _decoded(self, law: Payload) -> Array:
         if self._codec is None:
             return decode_law(law, self._vocab_size)
-        return self._codec.decode(law, self._vocab_size).rebuilt()
+        # Levelled over the vocabulary, what was not sent would come out as tokens that the target never says.
+        target_probs = self._codec.decode(law, self._vocab_size).alone()
+        if not target_probs.any():
+            raise PayloadError(f"all {law.k} entries are 0; expected a sum above 0")
+        return target_probs

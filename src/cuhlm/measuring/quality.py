@@ -15,13 +15,14 @@ from cuhlm.codec.find import codec_of
 from cuhlm.device.gate import make_measurement
 from cuhlm.engines.base import Engine
 from cuhlm.errors import ConfigurationError
-from cuhlm.messages import Array, Sampling
+from cuhlm.messages import Array, Sampling, Verification
 from cuhlm.methods import DraftFrom, GateRule, TruncationRule
 from cuhlm.settings import Settings
 from cuhlm.theory.distributions import LogitRow, distribution
 from cuhlm.theory.quality import gated_law, kl_divergence, negative_log_likelihood, total_variation
 from cuhlm.theory.truncation import denominators_online, distortion_by_k, smallest_k, top_k
 from cuhlm.theory.uncertainty import Measure, bin_midpoints, expected_disagreements
+from cuhlm.theory.verification import resampled_law
 
 Mask = npt.NDArray[np.bool_]
 Law = npt.NDArray[np.floating]
@@ -125,6 +126,15 @@ def greedy_law(settings: Settings, draft_logits: Array, draft_probs: Array, targ
     return draft_probs if skips else target_probs
 
 
+def told_target(settings: Settings, target_probs: Array) -> Array:
+    """ŷ: what the device is told of y where a draft of `split` fell, shape (|V|,); need not sum to 1."""
+    entries = min(settings.law_entries, int(np.count_nonzero(target_probs)))
+    if entries == 0:
+        return target_probs
+    codec, (indices, kept) = codec_of(settings), top_k(target_probs, entries)
+    return codec.decode(codec.encode(indices, kept, len(target_probs)), len(target_probs)).alone()
+
+
 def skipped_drafts(settings: Settings, draft_logits: Array) -> Mask:
     """For each token, whether the gate would keep it as a draft."""
     gate = settings.method.gate
@@ -144,6 +154,8 @@ def _uncertainties(settings: Settings, draft_logits: Array) -> Array:
 
 
 def _law(settings: Settings, skips: Mask, draft_logits: Array, draft_probs: Array, target_probs: Array) -> Law:
+    if settings.law_entries and settings.method.verification is Verification.SPLIT:
+        return resampled_law(draft_probs, target_probs, told_target(settings, target_probs))
     if settings.method.truncation is TruncationRule.NONE or settings.draft_from is DraftFrom.XHAT:
         return gated_law(draft_probs, target_probs, skips)  # what is transmitted comes out as y
     codec = codec_of(settings)

@@ -21,6 +21,7 @@ from dataclasses import replace
 import numpy as np
 
 from cuhlm.codec.fixed_width import FixedWidthCodec
+from cuhlm.codec.whole_law import decode_law
 from cuhlm.errors import ProtocolError, VerifierBusy
 from cuhlm.link.base import Link, LinkSession
 from cuhlm.messages import Array, Block, Chunk, Opening, Payload, Sampling, Verdict, Verification
@@ -37,6 +38,7 @@ MIN_SESSIONS = 2
 VOCAB_SIZE = 12
 OPENING = Opening(prompt=(1, 2, 3), sampling=Sampling(temperature=0.8), seed=11, vocab_size=VOCAB_SIZE)
 _KEYED = replace(OPENING, verification=Verification.KEYED)
+_SPLIT = replace(OPENING, verification=Verification.SPLIT)
 _NEXT = len(OPENING.prompt)
 
 _PATIENCE_SECONDS = 60.0
@@ -132,6 +134,35 @@ def check_draft(link: Link) -> None:
     _expect(fates == {0, 1}, "some of the drafts stand and some fall")
 
 
+def check_split(link: Link) -> None:
+    """Where a draft judged by its x_d alone falls, the target's law comes down, whole or in part, and no token."""
+    law, flat = _law(OPENING.prompt), 1 / VOCAB_SIZE
+    for entries in (0, 3):
+        fates = set()
+        for token in range(VOCAB_SIZE):
+            with _session(link, replace(_SPLIT, law_entries=entries)) as session:
+                session.send(Block(_NEXT, (), (token,), probabilities=(flat,)))
+                verdict = _received(session)
+                beta = max(0.0, 1 - float(law[token]) / flat)
+                _expect(len(verdict.betas) == 1 and abs(verdict.betas[0] - beta) < 1e-5, "β is max(0, 1 − y_d / x_d)")
+                _expect((verdict.accepted == 1) is (verdict.law is None), "y comes down where the draft falls, only")
+                _expect(verdict.token is None, "the device draws what replaces a draft")
+                if verdict.law is not None:
+                    _expect_law(verdict.law, law, entries)
+                    session.send(Block(_NEXT + 1, (_other(token),), generate=1))
+                    _expect_made(_received(session), _target_token((*OPENING.prompt, _other(token))), _NEXT + 1)
+            fates.add(verdict.accepted)
+        _expect(fates == {0, 1}, "some of the drafts stand and some fall")
+
+
+def _expect_law(payload: Payload, law: Array, entries: int) -> None:
+    if entries == 0:
+        _expect(bool(np.array_equal(decode_law(payload, VOCAB_SIZE), law)), "y comes down whole, to the bit")
+    else:
+        known = FixedWidthCodec().encode(*top_k(law, entries), VOCAB_SIZE)
+        _expect(payload == known, "as many entries of y come down as were asked for, the largest")
+
+
 def check_repeat(link: Link) -> None:
     """A block sent twice gets the same verdict, whatever it is about."""
     for block in (Block(_NEXT, (), generate=1), _drafting(4), Block(_NEXT + 1, (6,), generate=1)):
@@ -168,6 +199,10 @@ def check_refusal(link: Link) -> None:
         with _session(link, _KEYED) as session:
             session.send(block)
             _expect_refusal(session, what)
+    for what, probabilities in (("no probability", ()), ("a probability of 0", (0.0,)), ("one too many", (0.5, 0.5))):
+        with _session(link, _SPLIT) as session:
+            session.send(Block(_NEXT, (), (1,), probabilities=probabilities))
+            _expect_refusal(session, f"sends {what}")
 
 
 def check_look(link: Link) -> None:
@@ -275,6 +310,7 @@ LINK_CHECKS: tuple[LinkCheck, ...] = (
     check_stream,
     check_sync,
     check_draft,
+    check_split,
     check_repeat,
     check_refusal,
     check_look,

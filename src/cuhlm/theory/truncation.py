@@ -95,6 +95,12 @@ class TruncatedLaw:
         law[self.indices] = self.kept
         return law
 
+    def alone(self) -> Array:
+        """The kept entries, and 0 elsewhere, shape (|V|,), float32, a new array."""
+        law = np.zeros(self.vocab_size, np.float32)
+        law[self.indices] = self.kept
+        return law
+
     def _level(self) -> float:
         """What each id that was not kept gets."""
         rest = self.vocab_size - self.indices.size

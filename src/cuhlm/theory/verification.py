@@ -110,7 +110,7 @@ def resampled_law(draft_probs: Law, target_probs: Law, told_law: Law) -> Floats:
     Args:
         draft_probs: x, shape (|V|,).
         target_probs: y, shape (|V|,).
-        told_law: ŷ, shape (|V|,).
+        told_law: ŷ, shape (|V|,); need not sum to 1.
 
     Returns:
         shape (|V|,), float64.
@@ -121,13 +121,17 @@ def resampled_law(draft_probs: Law, target_probs: Law, told_law: Law) -> Floats:
 
 
 def resampling_distance(draft_probs: Law, target_probs: Law, told_law: Law) -> float:
-    """How far, at most, `resampled_law` lies from y in total variation: the smaller of ρ and Σ |y − ŷ|.
+    """How far, at most, `resampled_law` lies from y in total variation: max(Σ (a − b)⁺, Σ (b − a)⁺).
 
-    With a = max(0, y − x), b = max(0, ŷ − x) the distance is ½ Σ |a − ρ·b / Σb| ≤ ½ (Σ |a − b| + |ρ − Σb|) ≤ Σ |a − b|,
-    and |a − b| ≤ |y − ŷ|.
+    Here a = max(0, y − x) and b = max(0, ŷ − x), with sums ρ and B, and the distance is ρ·TV(a/ρ, b/B). If ρ ≥ B,
+    TV = Σ (a/ρ − b/B)⁺ ≤ Σ (a − b)⁺ / ρ; if B ≥ ρ, it is Σ (b/B − a/ρ)⁺ ≤ Σ (b − a)⁺ / B. Whatever x is, this is at
+    most max(Σ (y − ŷ)⁺, Σ (ŷ − y)⁺), as max(0, · − x) moves by no more than its argument. Where ŷ is y on the K
+    largest and 0 elsewhere, r̂ is r given that the token is among them: the distance *is* the residual's mass that was
+    not told, at most the mass of y there.
     """
     x, y, told = (np.asarray(law, dtype=np.float64) for law in (draft_probs, target_probs, told_law))
-    return min(float(np.maximum(0.0, y - x).sum()), float(np.abs(y - told).sum()))
+    wanted, used = np.maximum(0.0, y - x), np.maximum(0.0, told - x)
+    return max(float(np.maximum(0.0, wanted - used).sum()), float(np.maximum(0.0, used - wanted).sum()))
 
 
 def verified_law(draft_probs: Law, reported_law: Law, target_probs: Law) -> Floats:

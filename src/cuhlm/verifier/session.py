@@ -14,6 +14,8 @@ All randomness is keyed by (seed, position, purpose).
 from collections import abc
 from dataclasses import dataclass
 
+import numpy as np
+
 from cuhlm.codec.base import Codec
 from cuhlm.codec.find import find_codec
 from cuhlm.codec.whole_law import encode_law
@@ -208,7 +210,7 @@ class Session:
 
     def _law_down(self, target_probs: Array) -> Payload:
         """y, as the device asked for it."""
-        entries = min(self._opening.law_entries, self._opening.vocab_size)
+        entries = min(self._opening.law_entries, int(np.count_nonzero(target_probs)))
         if entries == 0:
             return encode_law(target_probs)
         return self._codec.encode(*top_k(target_probs, entries), self._opening.vocab_size)
