@@ -7,13 +7,20 @@ another; the texts at hand are taken on with, as if it had not been.
 import heapq
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
+
+from cuhlm.channel.billing import Bill
+from cuhlm.channel.compute import ComputeTable
 from cuhlm.channel.presets import Channel
-from cuhlm.measuring.timeline import CHUNK_BITS, DRAFT_BITS, VERDICT_BITS, Costs
+from cuhlm.measuring.timeline import CHUNK_BITS, DRAFT_BITS, VERDICT_BITS, Costs, costs_of
+from cuhlm.messages import Fate
+from cuhlm.records import TokenRecord
 from cuhlm.settings import RiskSettings
-from cuhlm.theory.control import RiskControl
+from cuhlm.theory.control import Budget, RiskControl
 from cuhlm.theory.pacing import Worth
+from cuhlm.theory.score import RiskScore
 
 AUDIT_BITS = 16
 """On the socket, for each kept token, in a message down."""
@@ -41,7 +48,7 @@ class KeptTimeline:
     """What happened.
 
     Attributes:
-        seconds: until the last token was final.
+        final_at: when each token was final, seconds since the device asked for the first.
         kept: tokens.
         wrong: sum over the kept.
         passes: of the target, audits included.
@@ -49,13 +56,18 @@ class KeptTimeline:
         bits_up, bits_down: on the socket.
     """
 
-    seconds: float = 0.0
+    final_at: list[float] = field(default_factory=list)
     kept: int = 0
     wrong: float = 0.0
     passes: int = 0
     rows: int = 0
     bits_up: int = 0
     bits_down: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """The whole time of the answer; what is audited behind its end keeps nobody waiting."""
+        return self.final_at[-1] if self.final_at else 0.0
 
 
 def replay_kept(
@@ -71,6 +83,24 @@ def replay_kept(
         control: decides what is kept; goes on from text to text.
     """
     return _Replay(text, channel, costs, risk, control).run()
+
+
+def bill_kept(records: Sequence[TokenRecord], channel: Channel, compute: ComputeTable) -> Bill:
+    """The bill of an answer under `opportunistic`, as `bill_streamed` makes it: what was kept is kept again.
+
+    Args:
+        records: decoded one by one (`Device.generate_path`).
+        channel: rates and round trip.
+        compute: what a forward pass costs.
+    """
+    text = [
+        Foreseen(float(record.fate is not Fate.SKIPPED), record.gap, record.fate is Fate.ACCEPTED, 0.0)
+        for record in records
+    ]
+    as_it_was = RiskSettings(Budget(0.0, begins_at=0.5, most_pending=len(records)), RiskScore(0.0, ()))
+    done = replay_kept(text, channel, costs_of(records, compute), as_it_was, RiskControl(as_it_was.budget))
+    nothing = np.zeros(len(records))
+    return Bill(nothing, nothing, nothing, nothing, nothing, np.diff(np.array([0.0, *done.final_at])))
 
 
 class _Replay:
@@ -138,7 +168,7 @@ class _Replay:
         """Tokens kept with nothing before them that is asked for are final."""
         while self._final < self._drafted and self._kept[self._final - self._judged]:
             self._final += 1
-            self._timeline.seconds = now
+            self._timeline.final_at.append(now)
 
     def _ask(self, now: float) -> None:
         unasked = self._kept[self._asked - self._judged :]
@@ -200,8 +230,8 @@ class _Replay:
             self._branch += 1
             self._asked = decided
         self._judged = decided
-        if decided > self._final:
-            self._final, self._timeline.seconds = decided, now
+        self._timeline.final_at += [now] * (decided - self._final)
+        self._final = max(self._final, decided)
         self._go_on(now)
 
     def _label(self, position: int, kept: bool, *, stands: bool) -> None:

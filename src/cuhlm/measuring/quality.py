@@ -59,8 +59,18 @@ def token_qualities(
     settings: Settings,
     sampling: Sampling,
     vocab_size: int,
+    kept: Sequence[bool] = (),
 ) -> list[PathQuality]:
     """The quality of each token of `answer` as `settings` produced it.
+
+    Args:
+        prompt, answer: tokens.
+        draft, target: read both.
+        settings: the method with its numbers.
+        sampling: of both.
+        vocab_size: tokens both share.
+        kept: per token, whether it was kept within a risk budget. What the control would have done with another draft
+            depends on all before; so its law is taken as x where it kept one, and as y where it asked.
 
     Raises:
         ConfigurationError: the settings use the sampled uncertainty, whose noise has no closed form here.
@@ -74,11 +84,13 @@ def token_qualities(
     # A method that drafts nothing has the target's law: no need to read what the draft would have said.
     draft_rows = read_along(draft, prompt, answer, vocab_size) if settings.method.drafts else target_rows
     qualities = []
-    for token, draft_logits, target_logits in zip(answer, draft_rows, target_rows, strict=True):
+    law_at = greedy_law if sampling.temperature == 0 else method_law
+    for at, (token, draft_logits, target_logits) in enumerate(zip(answer, draft_rows, target_rows, strict=True)):
         draft_probs, target_probs = distribution(draft_logits, sampling), distribution(target_logits, sampling)
-        law = (greedy_law if sampling.temperature == 0 else method_law)(
-            settings, draft_logits, draft_probs, target_probs
-        )
+        if settings.risk is not None:
+            law: Law = draft_probs if kept[at] else target_probs
+        else:
+            law = law_at(settings, draft_logits, draft_probs, target_probs)
         nll = negative_log_likelihood(target_probs, token)
         qualities.append(PathQuality(total_variation(law, target_probs), kl_divergence(law, target_probs), nll))
     return qualities

@@ -4,17 +4,21 @@ None of the methods of `cuhlm.methods` looks at the link: the tokens of an answe
 one decoding serves all of them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cuhlm.channel.billing import bill
+from cuhlm.channel.billing import Bill, bill
 from cuhlm.channel.compute import ComputeTable
 from cuhlm.channel.presets import Channel
 from cuhlm.channel.rates import ShannonRate
+from cuhlm.measuring.kept_timeline import bill_kept
 from cuhlm.measuring.timeline import bill_streamed
+from cuhlm.methods import GateRule, Method
 from cuhlm.records import TokenRecord
+
+BilledBy = Callable[[Sequence[TokenRecord], Channel, ComputeTable], Bill]
 
 PARTS = ("draft", "arithmetic", "uplink", "round_trip", "downlink", "target")
 
@@ -44,7 +48,7 @@ def replay(
     channels: Iterable[Channel],
     compute: Iterable[ComputeTable],
     *,
-    streams: bool = False,
+    billed: BilledBy = bill,
 ) -> list[Cost]:
     """The costs of `answers` on each channel with each table.
 
@@ -54,9 +58,9 @@ def replay(
             meet the same fades.
         channels: to bill for.
         compute: to bill with.
-        streams: whether their method streams drafts ahead.
+        billed: how their method is billed: `bill_of`.
     """
-    tables, billed = list(compute), bill_streamed if streams else bill
+    tables = list(compute)
     costs = []
     for channel in channels:
         faded = [_faded(channel, seed) for seed in seeds]
@@ -65,6 +69,13 @@ def replay(
             parts = [[float(getattr(each, part).sum()) for part in PARTS] for each in bills]
             costs.append(Cost(channel.name, table.name, np.array(parts).reshape(-1, len(PARTS))))
     return costs
+
+
+def bill_of(method: Method) -> BilledBy:
+    """How answers of `method` are billed: one whose drafts stream ahead works on both sides at once."""
+    if not method.streams:
+        return bill
+    return bill_kept if method.gate is GateRule.RISKY else bill_streamed
 
 
 def _faded(channel: Channel, seed: int) -> Channel:

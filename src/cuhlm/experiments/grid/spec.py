@@ -11,10 +11,11 @@ from msgspec import Meta
 from cuhlm.channel.compute import ComputeTable, find_compute
 from cuhlm.channel.presets import Channel, find_channel
 from cuhlm.errors import ConfigurationError
-from cuhlm.methods import DraftFrom, Method, TruncationRule, find_method
+from cuhlm.messages import Verification
+from cuhlm.methods import DraftFrom, GateRule, Method, TruncationRule, find_method
 from cuhlm.profiles import Profile
-from cuhlm.readable import Count, Finite, NotNegative, Share, Some
-from cuhlm.settings import Rule, Settings, settings_for
+from cuhlm.readable import Count, Finite, NotNegative, Share, Some, WholeNumber
+from cuhlm.settings import DEFAULT_RISK, Rule, Settings, settings_for
 
 QUICK_PROMPTS = 4
 
@@ -23,6 +24,7 @@ OneOrSome: TypeAlias = T | Some[T]
 Threshold = Rule | Share
 OfProfile = Literal["profile"]
 OF_PROFILE: OfProfile = "profile"
+Budget = Annotated[float, Meta(gt=0, lt=1)]
 Width = Annotated[int, Meta(ge=4, le=16)]
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
 
@@ -55,6 +57,8 @@ class MethodChoice:
         vartheta: bound of the online truncation; None takes the profile's.
         k: entries of the offline truncation; None takes the profile's k*.
         b_prob: bits per probability sent.
+        risk: budget of a method that has one.
+        law_entries: of y, that come down where `split` rejects a draft; 0 is all of it.
     """
 
     method: Method
@@ -63,6 +67,13 @@ class MethodChoice:
     vartheta: float | None = None
     k: int | None = None
     b_prob: int = 8
+    risk: float = DEFAULT_RISK
+    law_entries: int = 0
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether it keeps what its budget allows."""
+        return self.method.gate is GateRule.RISKY
 
     @property
     def is_gated(self) -> bool:
@@ -72,7 +83,7 @@ class MethodChoice:
     @property
     def needs_profile(self) -> bool:
         """Whether it takes numbers from the profile."""
-        return self.is_gated or (self.method.truncation is TruncationRule.OFFLINE and self.k is None)
+        return self.is_gated or self.has_budget or (self.method.truncation is TruncationRule.OFFLINE and self.k is None)
 
     @property
     def label(self) -> str:
@@ -85,6 +96,10 @@ class MethodChoice:
         parts += [f"{name}{value:g}" for name, value in (("theta", self.vartheta), ("k", self.k)) if value is not None]
         if self.b_prob != 8:
             parts.append(f"b{self.b_prob}")
+        if self.has_budget:
+            parts.append(f"risk{self.risk:g}")
+        if self.law_entries:
+            parts.append(f"y{self.law_entries}")
         return "_".join(parts)
 
     def settings(self, profile: Profile | None) -> Settings:
@@ -97,6 +112,8 @@ class MethodChoice:
             vartheta=self.vartheta,
             draft_from=self.draft_from,
             b_prob=self.b_prob,
+            risk=self.risk,
+            law_entries=self.law_entries,
         )
 
 
@@ -124,6 +141,8 @@ class Methods:
     vartheta: OneOrSome[OfProfile | NotNegative] = OF_PROFILE
     k: OneOrSome[OfProfile | Count] = OF_PROFILE
     b_prob: OneOrSome[Width] = 8
+    risk: OneOrSome[Budget] = DEFAULT_RISK
+    law_entries: OneOrSome[WholeNumber] = 0
 
     def __post_init__(self) -> None:
         method = find_method(self.method)
@@ -131,6 +150,8 @@ class Methods:
             ("threshold", 0.0, method.is_gated),
             ("vartheta", OF_PROFILE, method.truncation is TruncationRule.ONLINE),
             ("k", OF_PROFILE, method.truncation is TruncationRule.OFFLINE),
+            ("risk", DEFAULT_RISK, method.gate is GateRule.RISKY),
+            ("law_entries", 0, method.verification is Verification.SPLIT),
         ):
             given = getattr(self, name)
             if given != usual and not is_used:

@@ -23,6 +23,7 @@ SCHEMA: dict[str, Any] = {
     "gap": pl.Float64,
     "k": pl.Int64,
     "payload_bits": pl.Int64,
+    "law_bits": pl.Int64,
     "wire_bytes_up": pl.Int64,
     "wire_bytes_down": pl.Int64,
     "beta": pl.Float64,

@@ -26,7 +26,7 @@ from cuhlm.experiments.grid.traces import MeasuredAnswer, write_answer, write_fr
 from cuhlm.link.in_process import InProcessLink
 from cuhlm.measuring.calibrate import calibrate
 from cuhlm.measuring.quality import token_qualities
-from cuhlm.messages import ModelCard
+from cuhlm.messages import Fate, ModelCard
 from cuhlm.records import TokenRecord
 from cuhlm.verifier.host import Verifier
 
@@ -135,7 +135,14 @@ def decode(job: AnswerJob, loaded: Loaded) -> MeasuredAnswer:
         return MeasuredAnswer(tuple(records), (), tuple(texts))
     tokens = [record.token for record in records]
     qualities = token_qualities(
-        prompt, tokens, loaded.draft, loaded.target, job.settings, job.sampling, device.vocab_size
+        prompt,
+        tokens,
+        loaded.draft,
+        loaded.target,
+        job.settings,
+        job.sampling,
+        device.vocab_size,
+        kept=[record.fate is Fate.SKIPPED for record in records],
     )
     return MeasuredAnswer(tuple(records), tuple(qualities), tuple(texts))
 

@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 
 from cuhlm.writable import written_whole
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F", "#882255")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F", "#882255",
+           "#999933", "#44AA99")  # fmt: skip
 """Okabe and Ito's palette, dark ones first."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h", "p", "d")
 STYLES = dict(zip(
-    ("cu-hlm", "remote", "route", "lossless", "hlm", "u-hlm", "local", "rand-hlm", "cu-hlm-offline"),
+    ("cu-hlm", "remote", "route", "lossless", "hlm", "u-hlm", "local", "rand-hlm", "cu-hlm-offline", "opportunistic",
+     "split"),
     zip(COLOURS, MARKERS, strict=True), strict=True,
 ))  # fmt: skip
 """Colour and marker of each method, the same in every figure; colour is never the only difference."""

@@ -53,7 +53,10 @@ def typical_points(spec: Spec, results: Results, prompts: str, temperature: floa
 
 
 def _label(point: Point) -> str:
-    return point.choice.method.name + (f", u_th = {point.settings.threshold:.2g}" if point.choice.is_gated else "")
+    choice = point.choice
+    if choice.has_budget:
+        return f"{choice.method.name}, risk {100 * choice.risk:g} %"
+    return choice.method.name + (f", u_th = {point.settings.threshold:.2g}" if choice.is_gated else "")
 
 
 def _on(point: Point) -> str:

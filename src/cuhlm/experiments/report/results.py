@@ -9,7 +9,7 @@ import polars as pl
 
 from cuhlm.experiments.grid.greedy import ASKING, SENDING, as_route
 from cuhlm.experiments.grid.jobs import AnswerJob, Cell, prompts_of
-from cuhlm.experiments.grid.replay import PARTS, Cost, replay
+from cuhlm.experiments.grid.replay import PARTS, Cost, bill_of, replay
 from cuhlm.experiments.grid.run import Grid
 from cuhlm.experiments.grid.spec import MethodChoice, Spec
 from cuhlm.experiments.grid.traces import MeasuredAnswer, read_answer
@@ -142,7 +142,7 @@ def _point(
                 seeds,
                 spec.billing.all_channels(),
                 spec.billing.all_compute(),
-                streams=cell.choice.method.streams,
+                billed=bill_of(cell.choice.method),
             )
         )
         tokens += sum(map(len, records))
