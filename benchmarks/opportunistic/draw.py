@@ -21,8 +21,9 @@ def draw(lines: Sequence[dict[str, Any]], policies: Sequence[str], risks: Sequen
         mine = [line for line in lines if line["policy"] == policy]
         tokens = np.cumsum([line["tokens"] for line in mine])
         (drawn,) = above.plot(tokens, np.cumsum([line["wrong"] for line in mine]) / tokens, label=policy)
-        smooth = np.convolve([line["kept"] / line["tokens"] for line in mine], np.ones(5) / 5, mode="same")
-        below.plot(tokens, smooth, color=drawn.get_color())
+        window, shares = np.ones(5), [line["kept"] / line["tokens"] for line in mine]
+        near = np.convolve(shares, window, mode="same") / np.convolve(np.ones(len(mine)), window, mode="same")
+        below.plot(tokens, near, color=drawn.get_color())
     for risk in risks:
         above.axhline(risk, color="0.5", linewidth=0.8, linestyle=":")
     _shade((above, below), [line for line in lines if line["policy"] == policies[0]])

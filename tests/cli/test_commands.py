@@ -61,7 +61,7 @@ CALIBRATE = ("calibrate", "--prompts", PROMPTS, "--out", "p.json")
 
 
 @pytest.mark.parametrize(
-    "command", ["", "demo", "generate", "verifier", "calibrate", "experiment", "distill", "describe"]
+    "command", ["", "demo", "generate", "verifier", "calibrate", "plan", "experiment", "distill", "describe"]
 )
 def test_every_command_has_help(command: str) -> None:
     result = cuhlm(*command.split(), "--help")

@@ -69,6 +69,19 @@ def test_too_few_texts_to_hold_any_out_are_said_to_be() -> None:
     assert fit_scores(made_up(texts=1))[Wrong.KEYED].folds == 1
 
 
+def test_one_text_tells_of_no_spread() -> None:
+    area, kept = foresight(made_up(texts=1), Wrong.KEYED, seed=1)
+    assert area[0] > 0.5
+    assert all(np.isnan(each[1:]).all() for each in (area, *kept))
+
+
+def test_where_nothing_is_wrong_there_is_nothing_to_tell_apart() -> None:
+    right = replace(POSITIONS, agrees=(True,) * len(POSITIONS.agrees))
+    area, kept = foresight(right, Wrong.KEYED, seed=1)
+    assert np.isnan(area).all()
+    assert all(each[0] == 1 for each in kept)
+
+
 def test_what_is_told_of_foresight_holds_chance_apart() -> None:
     told, by_chance = (foresight(made_up(hint=hint), Wrong.KEYED, seed=1) for hint in (True, False))
     assert told.area[1] > 0.7

@@ -109,6 +109,6 @@ def generate(
         request = replace(request, prompt=device.prompt(prompt, system=system, raw=raw), sampling=sampling)
         notes += [*device.notes, sampling_note(settings, numbers, sampling)]
         keeping = Keeping(settings.risk) if settings.risk else None
-        stream_answer(device, settings, request, keeping, notes=notes, trace=trace, fates=fates)
+        stream_answer(device, settings, request, keeping=keeping, notes=notes, trace=trace, fates=fates)
     if profile_update:
         save_audited(profile, numbers, keeping)

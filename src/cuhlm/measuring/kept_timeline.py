@@ -97,7 +97,7 @@ def bill_kept(records: Sequence[TokenRecord], channel: Channel, compute: Compute
         Foreseen(float(record.fate is not Fate.SKIPPED), record.gap, record.fate is Fate.ACCEPTED, 0.0)
         for record in records
     ]
-    as_it_was = RiskSettings(Budget(0.0, begins_at=0.5, most_pending=len(records)), RiskScore(0.0, ()))
+    as_it_was = RiskSettings(Budget(0.0, begins_at=0.5, most_pending=len(records) + 32), RiskScore(0.0, ()))
     done = replay_kept(text, channel, costs_of(records, compute), as_it_was, RiskControl(as_it_was.budget))
     nothing = np.zeros(len(records))
     return Bill(nothing, nothing, nothing, nothing, nothing, np.diff(np.array([0.0, *done.final_at])))

@@ -110,10 +110,21 @@ def foresight(positions: Positions, wrong: Wrong, *, seed: int) -> Foresight:
     for counts in resample_counts(len(positions.lengths), seed=seed, resamples=_RESAMPLES):
         rows = np.repeat(np.arange(len(texts)), counts[texts])
         resampled.append(_numbers(scores[rows], labels[rows]))
-    tail = tail_probability(len(positions.lengths))
-    low, high = np.nanquantile(np.array(resampled), (tail, 1 - tail), axis=0)
-    area, *kept = [(float(a), float(b), float(c)) for a, b, c in zip(value, low, high, strict=True)]
+    area, *kept = [
+        _with_interval(each, column, len(positions.lengths))
+        for each, column in zip(value, np.array(resampled).T, strict=True)
+    ]
     return Foresight(area, tuple(kept))
+
+
+def _with_interval(value: float, resampled: Floats, texts: int) -> tuple[float, float, float]:
+    """NaN for both ends where one text, or none with anything wrong, tells of no spread."""
+    known = resampled[~np.isnan(resampled)]
+    if texts < 2 or not len(known):
+        return value, float("nan"), float("nan")
+    tail = tail_probability(texts)
+    low, high = np.quantile(known, (tail, 1 - tail))
+    return value, float(low), float(high)
 
 
 def _numbers(scores: Floats, labels: Floats) -> list[float]:
