@@ -14,8 +14,8 @@ from cuhlm.experiments.report.positions import Positions
 from cuhlm.experiments.report.results import Point, Results
 from cuhlm.measuring.bootstrap import Estimate, estimate
 
-FRONTIER = ("cu-hlm", "route")
-ALONE = ("local", "remote", "hlm", "rand-hlm", "u-hlm")
+FRONTIER = ("cu-hlm", "route", "opportunistic")
+ALONE = ("local", "remote", "hlm", "rand-hlm", "u-hlm", "split")
 PART_NAMES = {
     "draft": "draft model",
     "arithmetic": "device's arithmetic",
@@ -56,6 +56,8 @@ def _label(point: Point) -> str:
     choice = point.choice
     if choice.has_budget:
         return f"{choice.method.name}, risk {100 * choice.risk:g} %"
+    if choice.law_entries:
+        return f"{choice.method.name}, {choice.law_entries} of y"
     return choice.method.name + (f", u_th = {point.settings.threshold:.2g}" if choice.is_gated else "")
 
 
