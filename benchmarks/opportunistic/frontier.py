@@ -13,6 +13,7 @@ difference is shown with its exact two-sided sign test over the problems on whic
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,9 @@ from cuhlm.settings import RiskSettings, Settings
 
 GREEDY = Sampling(0)
 MAX_TOKENS = 512
-RISKS = (0.005, 0.01, 0.02)
 RANDOM_AS = "risk 0.01"
 MARGIN = 3.0
-POINTS = ("remote", "local", *(f"risk {risk:g}" for risk in RISKS), "random")
+POINTS = ("remote", "local", "risk 0.005", "risk 0.01", "risk 0.02", "random")
 CALIBRATION_TEXTS, CALIBRATION_TOKENS = 12, 80
 
 
@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--target", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--problems", type=int, default=60)
+    parser.add_argument("--points", nargs="+", default=POINTS, help="remote first")
     parser.add_argument("--report", action="store_true", help="only show what there is")
     given = parser.parse_args()
     if not given.report:
@@ -71,12 +72,12 @@ def run(given: argparse.Namespace, pair: Pair) -> None:
     positions, answers = given.out / "positions.jsonl", given.out / "answers.jsonl"
     measured_positions(positions, pair, calibration_tasks(given), GREEDY, CALIBRATION_TOKENS)
     found = calibrated(as_positions(kept_lines(positions)))
-    accounts = accounts_of(found, kept_lines(answers))
+    accounts = accounts_of(given.points, found, kept_lines(answers))
     done = {line["id"] for line in kept_lines(answers)}
     # Every third of the file: the problems between them are the calibration's.
     for number, task in enumerate(tasks_of("mathematics", given.gsm8k, given.problems, step=3)):
         if task.prompt.id not in done:
-            add_lines(answers, decode(pair, task, number, accounts))
+            add_lines(answers, decode(pair, task, number, given.points, accounts))
             print(f"{number + 1} of {given.problems} problems", flush=True)
 
 
@@ -89,12 +90,15 @@ def calibration_tasks(given: argparse.Namespace) -> list[Task]:
     return [task for three in zip(*each, strict=True) for task in three]
 
 
-def accounts_of(found: Any, lines: list[dict[str, Any]]) -> dict[str, Keeping]:
+def accounts_of(points: Sequence[str], found: Any, lines: list[dict[str, Any]]) -> dict[str, Keeping]:
     """The account of each operating point, as it stands after what was decoded."""
-    accounts: dict[str, Keeping] = {
-        f"risk {risk:g}": Tallying(controlled(found.score, risk, found.thresholds[risk])) for risk in RISKS
-    }
-    accounts["random"] = AtRandom(fixed(found.score, 0.0), seed=1)
+    accounts: dict[str, Keeping] = {}
+    for point in points:
+        if point.startswith("risk "):
+            risk = float(point.removeprefix("risk "))
+            accounts[point] = Tallying(controlled(found.score, risk, found.thresholds[risk]))
+        elif point == "random":
+            accounts[point] = AtRandom(fixed(found.score, 0.0), seed=1)
     for line in lines:
         if line["point"] in accounts:
             control = accounts[line["point"]].control
@@ -102,12 +106,14 @@ def accounts_of(found: Any, lines: list[dict[str, Any]]) -> dict[str, Keeping]:
     return accounts
 
 
-def decode(pair: Pair, task: Task, number: int, accounts: dict[str, Keeping]) -> list[dict[str, Any]]:
+def decode(
+    pair: Pair, task: Task, number: int, points: Sequence[str], accounts: dict[str, Keeping]
+) -> list[dict[str, Any]]:
     """One problem under all operating points."""
     lines: list[dict[str, Any]] = []
     with recalled(pair, ahead=False) as shared, device_of(shared) as device:
         request = request_of(shared, task, GREEDY, number, MAX_TOKENS)
-        for point in POINTS:
+        for point in points:
             keeping = accounts.get(point)
             if isinstance(keeping, AtRandom):
                 like = next(line for line in lines if line["point"] == RANDOM_AS)
@@ -141,12 +147,13 @@ def settings_of(point: str, keeping: Keeping | None) -> Settings:
 
 def show(lines: list[dict[str, Any]]) -> None:
     """The table, and as JSON for who wants to go on with it."""
-    table = Table(title=f"GSM8K, greedy, {len(lines) // len(POINTS)} problems; margin {MARGIN:g} points")
+    points = list(dict.fromkeys(line["point"] for line in lines))
+    table = Table(title=f"GSM8K, greedy, {len(lines) // max(1, len(points))} problems; margin {MARGIN:g} points")
     for heading in ("point", "right", "− remote", "sign test", "transmitted", "passes", "rows", "wrong", "same text"):
         table.add_column(heading, justify="right" if heading != "point" else "left")
-    right = {point: [line["right"] for line in lines if line["point"] == point] for point in POINTS}
+    right = {point: [line["right"] for line in lines if line["point"] == point] for point in points}
     rows = []
-    for point in POINTS:
+    for point in points:
         mine = [line for line in lines if line["point"] == point]
         tokens = max(1, sum(line["tokens"] for line in mine))
         row = {

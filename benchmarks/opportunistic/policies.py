@@ -17,7 +17,7 @@ from cuhlm.theory.score import PLAUSIBLE, RiskScore, Signals, fit_score
 
 Floats = npt.NDArray[np.float64]
 
-RISKS = (0.005, 0.01, 0.02, 0.05)
+RISKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 _STEEP = 20.0  # of the logistic curve in u: any would do, as only its order counts
 _STILL = 1e-12  # a control that does not move
 
