@@ -24,17 +24,17 @@ from cuhlm.theory.score import RiskScore
 VOCAB = 24
 TARGET = ToyEngine(vocab_size=VOCAB, seed=5, context_length=2048, sequences=8)
 DRAFT = ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6, context_length=2048, sequences=8)
-SLOW = PassTime(0.01, 0.0)
-"""Of a draft, so that an answer lasts seconds."""
+SLOW, QUICK = PassTime(0.01, 0.0), PassTime(0.001, 0.0)
+"""Of a draft, so that an answer lasts seconds, or much is drafted in one."""
 
 
 @contextmanager
-def behind_a_relay(deadline: float = 60) -> Iterator[tuple[Device, Relay]]:
+def behind_a_relay(deadline: float = 60, pace: PassTime = SLOW) -> Iterator[tuple[Device, Relay]]:
     with (
         serving(TARGET) as address,
         relay(address) as between,
         closing(GrpcLink(between.address, deadline_seconds=deadline)) as link,
-        closing(Device(PaddedEngine(DRAFT, SLOW), link)) as device,
+        closing(Device(PaddedEngine(DRAFT, pace), link)) as device,
     ):
         yield device, between
 
@@ -80,6 +80,25 @@ def test_an_answer_outlives_a_cut_and_all_of_it_is_judged_in_the_end() -> None:
     assert (report.produced + report.outages.kept, report.audited) == (400, report.kept)
     assert report.wrong <= report.risk * report.produced + report.slack
     assert report.outages.wrong > 0, "what it would have asked for is worse than what it keeps"
+
+
+def test_more_than_a_verifier_holds_is_judged_piece_by_piece() -> None:
+    keeping = account()
+
+    def outage() -> None:
+        between.hold()
+        between.cut()
+        threading.Timer(1.5, between.release).start()
+
+    with behind_a_relay(pace=QUICK) as (device, between):
+        emits, finish = answered(device, keeping, 1800, {60: outage})
+    report = finish.risk
+    assert report is not None
+    assert [emit.record.position for emit in emits] == list(range(3, 1803))
+    assert report.outages.kept > 150
+    if emits[-1].record.fate is not Fate.LOCAL:  # else the answer ended before the verifier was back
+        assert report.outages.judged == report.outages.kept
+        assert report.audited == report.kept
 
 
 def test_a_verifier_that_never_comes_back_ends_no_answer() -> None:

@@ -82,7 +82,7 @@ def stream_answer(
         aside.print(legend())
         aside.print(
             f"[dim]{settings.method.name} at {request.sampling}: {len(records)} tokens in {seconds:.1f} s, prompt "
-            f"included; {_asked(settings, summary)}{_on_the_socket(summary)}[/]"
+            f"included; {_asked(settings, summary, finishes)}{_on_the_socket(summary)}[/]"
         )
         for report in (finish.risk for finish in finishes if finish.risk is not None):
             aside.print(f"[dim]{risk_taken(report)}[/]")
@@ -164,9 +164,10 @@ def _not_kept(_record: TokenRecord) -> None:
     """Where no trace is asked for."""
 
 
-def _asked(settings: Settings, summary: Summary) -> str:
+def _asked(settings: Settings, summary: Summary, finishes: Sequence[Finish]) -> str:
     if settings.method.streams:
-        return f"{summary.target_passes_per_token:.2f} target passes a token"
+        tail = sum(finish.risk.tail_passes for finish in finishes if finish.risk is not None)
+        return f"{summary.target_passes_per_token + tail / max(1, summary.tokens):.2f} target passes a token"
     return f"{summary.transmitted_share:.0%} transmitted"
 
 

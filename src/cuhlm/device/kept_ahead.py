@@ -139,13 +139,13 @@ class KeptAhead:
         if self._sent_at is None:
             self._sent_at = now
         waits = self._asked > 0 and self._branch.under_way is not None and now - self._sent_at < CHUNK_SECONDS
-        if not self._is_to_ask(now) or (waits and not self.has_ended):
+        there = min(len(self._kept), MOST_UNAUDITED)  # more than a verifier holds can be due after an outage
+        if not self._is_to_ask(there, now) or (waits and not self.has_ended):
             return None
         seen, sent = len(self._branch.history), self._sent
-        there = min(len(self._kept), sent + MOST_UNAUDITED)
         self._sent = max(sent, there)
         self._asked, self._sent_at = there, now
-        kept = tuple(each is not None for each in self._kept[sent:])
+        kept = tuple(each is not None for each in self._kept[sent:there])
         return Chunk(seen + sent, self._branch.tokens[sent:there], seen, asks=True, kept=kept)
 
     def hear_audits(self, reply: Reply) -> None:
@@ -171,8 +171,8 @@ class KeptAhead:
         if self._branch.under_way is None and self._branch.has_room and self._worth.drafts_on(asked):
             self._branch.begin()
 
-    def _is_to_ask(self, now: float) -> bool:
-        unasked = self._kept[self._asked :]
+    def _is_to_ask(self, there: int, now: float) -> bool:
+        unasked = self._kept[self._asked : there]
         if not unasked:
             return False
         settings, final = self._keeping.settings, self._final - self._asked

@@ -288,6 +288,7 @@ class Server:
         for what, count, most in (
             ("tokens in a prompt", len(request.open.prompt), card.context_length),
             ("payloads", len(request.block.payloads), card.max_block),
+            ("probabilities", len(request.block.probabilities), card.max_block),
             ("drafted tokens", len(request.block.drafted) + len(request.chunk.drafted), card.max_block),
             ("tokens to catch up on", len(request.block.sync), card.context_length),
         ):

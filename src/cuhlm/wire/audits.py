@@ -59,10 +59,11 @@ def kept_from_wire(data: bytes, drafted: int) -> tuple[bool, ...]:
     """
     if not data:
         return ()
-    kept = tuple(_bits(data))
-    if len(data) > (drafted + 7) // 8 or any(kept[drafted:]):
+    fits = len(data) <= (drafted + 7) // 8  # what is too long is not unpacked
+    bits = list(_bits(data)) if fits else []
+    if not fits or any(bits[drafted:]):
         raise ProtocolError(f"the device keeps more tokens than the {drafted} that it drafts; expected no other")
-    return (*kept, *[False] * drafted)[:drafted]
+    return tuple((bits + [False] * drafted)[:drafted])
 
 
 def _bits(data: bytes) -> Iterator[bool]:
