@@ -112,6 +112,15 @@ class _ForgetsTheSeed(_Wrong):
         return self.inner.open(replace(opening, seed=0))
 
 
+class _KeepsNothing(_Wrong):
+    def open(self, opening: Opening) -> LinkSession:
+        class Session(_WrongSession):
+            def send(self, block: Block) -> None:
+                self.inner.send(replace(block, kept=()))
+
+        return Session(self.inner.open(opening))
+
+
 class _ForgetsTheTemperature(_Wrong):
     def open(self, opening: Opening) -> LinkSession:
         return self.inner.open(replace(opening, sampling=replace(opening.sampling, temperature=1.0)))
@@ -307,6 +316,7 @@ BROKEN = {
     _SaysMoreThanWasAsked: "(a stream is as long as it was asked for|the tokens of a stream are the target's)",
     _LosesALaw: "y comes down where the draft falls",
     _ForgetsHowMuchOfALaw: "as many entries of y come down as were asked for",
+    _KeepsNothing: "what is kept stands",
     _ForgetsThePatience: "a target of endless patience waits to be asked",
     _NeverWakes: "wake lets a receive return None",
     _AcceptsEverything: "some of the drafts stand and some fall",

@@ -28,6 +28,7 @@ from cuhlm.messages import Array, Block, Chunk, Opening, Payload, Sampling, Verd
 from cuhlm.testing.toy_engine import ToyEngine
 from cuhlm.theory.distributions import distribution
 from cuhlm.theory.race import race
+from cuhlm.theory.score import plausibility
 from cuhlm.theory.truncation import top_k
 
 LinkCheck = Callable[[Link], None]
@@ -39,6 +40,7 @@ VOCAB_SIZE = 12
 OPENING = Opening(prompt=(1, 2, 3), sampling=Sampling(temperature=0.8), seed=11, vocab_size=VOCAB_SIZE)
 _KEYED = replace(OPENING, verification=Verification.KEYED)
 _SPLIT = replace(OPENING, verification=Verification.SPLIT)
+_AUDITED = replace(OPENING, verification=Verification.AUDITED)
 _NEXT = len(OPENING.prompt)
 
 _PATIENCE_SECONDS = 60.0
@@ -153,6 +155,38 @@ def check_split(link: Link) -> None:
                     _expect_made(_received(session), _target_token((*OPENING.prompt, _other(token))), _NEXT + 1)
             fates.add(verdict.accepted)
         _expect(fates == {0, 1}, "some of the drafts stand and some fall")
+
+
+def check_audits(link: Link) -> None:
+    """What the device keeps stands, each audited; what it asks about is judged; nothing is made behind it."""
+    target = _target_token(OPENING.prompt)
+    kept = (_other(target), 7)
+    asked = _target_token((*OPENING.prompt, *kept))
+    with _session(link, _AUDITED) as session:
+        session.send(Block(_NEXT, (), (*kept, asked), kept=(True, True, False)))
+        verdict = _received(session)
+        _expect((verdict.accepted, verdict.token) == (3, None), "what is kept stands, and what the target draws itself")
+        _expect_audits(verdict, kept)
+    with _session(link, _AUDITED) as session:
+        session.send(Block(_NEXT, (), generate=5))
+        session.offer(Chunk(_NEXT, kept, _NEXT, kept=(True, True)))
+        check_generate(link)  # meanwhile the target is at work for another
+        session.wake()
+        _expect(session.receive(None) is None, "a target that audits waits to be asked")
+        session.offer(Chunk(_NEXT + 2, (_other(asked),), _NEXT, asks=True, kept=(False,)))
+        verdict = _received(session)
+        _expect((verdict.accepted, verdict.token) == (2, asked), "a draft that is asked about and falls is replaced")
+        _expect_audits(verdict, kept)
+
+
+def _expect_audits(verdict: Verdict, kept: Sequence[int]) -> None:
+    _expect(len(verdict.audits) == len(kept), "each kept token is audited")
+    for at, (token, audit) in enumerate(zip(kept, verdict.audits, strict=True)):
+        history = (*OPENING.prompt, *kept[:at])
+        likely = plausibility(link_target().logits(history), token)
+        _expect(audit.differs is (token != _target_token(history)), "an audit tells whether the target draws another")
+        _expect(abs(audit.probability - float(_law(history)[token])) < 0.005, "an audit tells y_d")
+        _expect(abs(audit.plausibility - likely) < 0.1 * likely + 1e-7, "an audit tells how plausible the token is")
 
 
 def _expect_law(payload: Payload, law: Array, entries: int) -> None:
@@ -318,6 +352,7 @@ LINK_CHECKS: tuple[LinkCheck, ...] = (
     check_ahead,
     check_wake,
     check_patience,
+    check_audits,
     check_sessions,
     check_traffic,
     check_closed_session,
