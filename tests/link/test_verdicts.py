@@ -11,7 +11,7 @@ from cuhlm.device.device import Device, Request
 from cuhlm.device.ending import Limits
 from cuhlm.errors import ProtocolError
 from cuhlm.link.grpc import GrpcLink, checked_verdict
-from cuhlm.messages import Block, Payload, Verdict
+from cuhlm.messages import Audit, Block, Payload, Verdict
 from cuhlm.testing import ToyEngine
 from cuhlm.wire import verifier_pb2 as pb
 from cuhlm.wire.convert import verdict_to_wire
@@ -119,3 +119,37 @@ def test_a_bad_verdict_ends_the_generation_and_no_token_of_it_stands(
         with pytest.raises(ProtocolError, match="expected a verdict on it"):
             tokens.extend(emit.record.token for emit in generation)
     assert tokens == stand
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        (
+            Verdict(3, 0, 7, judged=0),
+            "replaces 1; expected at most the 0|expected a verdict on it",
+        ),  # nothing was asked
+        (Verdict(3, 9, None, judged=9), "expected a verdict on it"),
+        (Verdict(3, 0, None), "expected a verdict on it"),
+        (Verdict(3, 1, None, judged=1, audits=(Audit(0.5, 0.5, False),) * 2), "expected a verdict on it"),
+    ],
+)
+def test_a_bad_verdict_on_what_is_kept_ends_the_generation(verdict: Verdict, words: str) -> None:
+    tokens: list[int] = []
+    with bad_verifier(_reply(verdict)) as bad, closing(GrpcLink(bad.address, deadline_seconds=60)) as link:
+        device = Device(ToyEngine(vocab_size=VOCAB, seed=5, noise=0.6), link)
+        generation = device.generate(settings("opportunistic"), Request(PROMPT, limits=Limits(60)))
+        with pytest.raises(ProtocolError, match=words):
+            tokens.extend(emit.record.token for emit in generation)
+    assert len(tokens) < 60
+
+
+@pytest.mark.parametrize(
+    ("verdict", "asked", "offered"),
+    [
+        (Verdict(5, 2, None, judged=2), ALONE, 2),  # all stand, and the target makes none
+        (Verdict(5, 1, 7, judged=2), ALONE, 2),
+        (Verdict(5, 2, None, judged=2, audits=(Audit(0.5, 0.5, True),)), Block(5, (), (3, 4), kept=(True, False)), 0),
+    ],
+)
+def test_a_verdict_on_what_is_kept_is_taken(verdict: Verdict, asked: Block, offered: int) -> None:
+    assert checked_verdict(verdict, asked, 0, 12, offered, audited=True) is verdict

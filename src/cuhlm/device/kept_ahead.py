@@ -192,11 +192,12 @@ class KeptAhead:
             yield self._replaced(verdict.token)
 
     def _check(self, verdict: Verdict) -> None:
-        replaced = self._kept[verdict.accepted : verdict.accepted + 1] if verdict.token is not None else []
-        if verdict.accepted > self._sent or any(replaced):
+        has_token = verdict.token is not None
+        replaced = self._kept[verdict.accepted : verdict.accepted + 1] if has_token else []
+        if verdict.accepted + has_token > self._sent or any(replaced):
             raise ProtocolError(
-                f"the verifier lets {verdict.accepted} drafts stand and replaces the next; expected at most the "
-                f"{self._sent} that it was sent, and none replaced that is kept; use a verifier of the same version"
+                f"the verifier lets {verdict.accepted} drafts stand and replaces {int(has_token)}; expected at most "
+                f"the {self._sent} that it was sent, and none that is kept; use a verifier of the same version"
             )
 
     def _stood(self, audits: Iterator[Audit]) -> Iterator[TokenRecord]:
