@@ -77,6 +77,8 @@ def test_results_are_one_tidy_table(quick: Path) -> None:
         "cu-hlm",
         "route",
         "lossless",
+        "opportunistic",
+        "split",
     }
     assert speeds["channel"].n_unique() == 6 + 2 * 9
     assert speeds["compute"].n_unique() == 2
@@ -87,7 +89,7 @@ def test_results_are_one_tidy_table(quick: Path) -> None:
 
 def test_traces_have_a_row_per_token(quick: Path) -> None:
     files = list((quick / "traces").rglob("*.parquet"))
-    assert len(files) == 19 * PROMPTS
+    assert len(files) == 23 * PROMPTS
     assert {"position", "token", "fate", "u", "k", "payload_bits", "tv", "draft_seconds"} <= set(
         pl.read_parquet(files[0]).columns
     )

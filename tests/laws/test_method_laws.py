@@ -42,9 +42,9 @@ X = distribution(DRAFT_LOGITS, SAMPLING)
 Y = distribution(TARGET.logits(PROMPT), SAMPLING)
 
 
-def answers(chosen: Settings, tokens: int) -> np.ndarray:
-    """The tokens of an answer for each seed, shape (SEEDS, tokens)."""
-    requests = (Request(PROMPT, SAMPLING, seed, Limits(tokens)) for seed in range(SEEDS))
+def answers(chosen: Settings, tokens: int, *, seeds: int = SEEDS) -> np.ndarray:
+    """The tokens of an answer for each seed, shape (seeds, tokens)."""
+    requests = (Request(PROMPT, SAMPLING, seed, Limits(tokens)) for seed in range(seeds))
     codec = RememberingCodec(chosen.b_prob)
     return np.array([joined_tokens(DRAFT, TARGET, chosen, request, codec) for request in requests])
 

@@ -87,8 +87,8 @@ def test_two_tokens_of_a_block_have_their_joint_law() -> None:
 @pytest.mark.parametrize("k", range(1, VOCAB + 1))
 def test_blocks_of_drafts_from_xhat_are_exact_at_every_k(k: int) -> None:
     chosen = settings("cu-hlm-offline", threshold=-1, k=k, draft_from=DraftFrom.XHAT, block=2)
-    check = check_law(first_tokens(chosen), Y)
-    assert check.smallest_detectable_tv < SMALLEST_TV
+    check = check_law(answers(chosen, 1, seeds=2000)[:, 0], Y)
+    assert check.smallest_detectable_tv < 0.13
     assert check.passed, check
 
 
@@ -184,7 +184,7 @@ def test_what_is_no_law_is_refused(law: Payload, words: str) -> None:
         decode_law(law, VOCAB)
 
 
-def test_relaxed_verdicts_or_a_negative_number_of_entries_are_refused() -> None:
+def test_a_negative_number_of_entries_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="y's entries is -1; expected 0"):
         settings("split", law_entries=-1)
 

@@ -1,21 +1,22 @@
 """The demo: every method on a few prompts, over one channel, with the built-in pair and a verifier process."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from cuhlm.channel.billing import Bill, bill, tokens_per_second
+from cuhlm.channel.billing import tokens_per_second
 from cuhlm.channel.compute import ComputeTable, find_compute
 from cuhlm.channel.presets import Channel, find_channel
 from cuhlm.device.device import Device, Request
 from cuhlm.device.ending import Limits
 from cuhlm.device.steps import Emit
 from cuhlm.engines.base import Engine
+from cuhlm.experiments.grid.replay import bill_of
 from cuhlm.measuring.quality import PathQuality, mean_quality, token_qualities
 from cuhlm.measuring.summary import Summary, summarise
-from cuhlm.measuring.timeline import Timeline, agreements, bill_streamed, costs_of, replay, replay_remote
-from cuhlm.messages import Sampling
+from cuhlm.measuring.timeline import Timeline, agreements, costs_of, replay, replay_remote
+from cuhlm.messages import Fate, Sampling
 from cuhlm.methods import METHODS, GateRule
 from cuhlm.profiles import Profile
 from cuhlm.records import TokenRecord
@@ -194,7 +195,7 @@ def run_demo(
             summarise(records, device.vocab_size),
             tokens_per_s_simulated=_simulated_speed(device, settings, answers, conditions),
             tokens_per_s_wall=len(records) / seconds,
-            quality=_quality(device, target, settings, conditions, tokens),
+            quality=_quality(device, target, settings, conditions, answers),
             agreement_with_remote=_mean([agreement(tokens[prompt], remote[prompt]) for prompt in PROMPTS]),
         )
     return {name: results[name] for name in METHODS}
@@ -220,9 +221,8 @@ def _request(device: Device, prompt: str, conditions: Conditions) -> Request:
 def _simulated_speed(
     device: Device, settings: Settings, answers: dict[str, tuple[Emit, ...]], conditions: Conditions
 ) -> float:
-    billed: Callable[[Sequence[TokenRecord], Channel, ComputeTable], Bill] = bill
+    billed = bill_of(settings.method)
     if settings.method.streams:  # what it costs depends on the drafts along the target's path: decode that
-        billed = bill_streamed
         answers = {
             prompt: tuple(device.generate_path(settings, _request(device, prompt, conditions))) for prompt in answers
         }
@@ -231,13 +231,22 @@ def _simulated_speed(
     )
 
 
-def _quality(device: Device, target: Engine, settings: Settings, conditions: Conditions, tokens: Tokens) -> PathQuality:
+def _quality(
+    device: Device, target: Engine, settings: Settings, conditions: Conditions, answers: dict[str, tuple[Emit, ...]]
+) -> PathQuality:
     """Means over the tokens of all answers."""
     qualities: list[PathQuality] = []
-    for prompt, answer in tokens.items():
-        read = _request(device, prompt, conditions).prompt
+    for prompt, emits in answers.items():
+        records = [emit.record for emit in emits]
         qualities += token_qualities(
-            read, answer, device.draft, target, settings, conditions.sampling, device.vocab_size
+            _request(device, prompt, conditions).prompt,
+            [record.token for record in records],
+            device.draft,
+            target,
+            settings,
+            conditions.sampling,
+            device.vocab_size,
+            kept=[record.fate in (Fate.SKIPPED, Fate.LOCAL) for record in records],
         )
     return mean_quality(qualities)
 
