@@ -28,6 +28,7 @@ def test_a_plan_is_told_in_words_and_its_map_is_a_picture(tmp_path: Path) -> Non
     for words in ("opportunistic", "lossless", "Best with the target's", "Who wins: smollm2-draft-16l"):
         assert words in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "rtt_ms" not in done.stdout.partition("Who wins")[2], "the map is of all round trips"
     picture = ElementTree.parse(tmp_path / "map.svg").getroot()
     names = {element.tag.rpartition("}")[2] for element in picture.iter()}
     assert names == {"svg", "title", "rect", "text", "g"}, "nothing that runs, and nothing from elsewhere"

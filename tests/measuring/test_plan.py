@@ -15,6 +15,7 @@ from cuhlm.data import DRAFT_PROFILE
 from cuhlm.errors import ConfigurationError
 from cuhlm.measuring.kept_timeline import Foreseen, replay_kept
 from cuhlm.measuring.plan import (
+    EXACT_METHODS,
     REMOTE,
     best,
     costs_for,
@@ -161,6 +162,28 @@ def test_far_away_and_with_slow_drafts_nothing_beats_remote() -> None:
     assert at[1000.0, 2.0].winner == REMOTE
     assert at[1.0, 0.02].winner != REMOTE
     assert all(cell.gain >= 1 for cell in cells)
+
+
+def test_what_keeps_drafts_is_not_among_those_with_the_targets_law() -> None:
+    keeping = replace(PROFILE, risk_averse=0.5)
+    found = expected(keeping, INSTANT, COSTS, 0.02, TEXTS, method_names())
+    assert found["route"].kept > 0.1, "else nothing is shown"
+    assert all(found[name].kept == 0 for name in EXACT_METHODS)
+    assert best(found, EXACT_METHODS) in EXACT_METHODS
+
+
+def test_the_map_leaves_out_nothing_that_would_win_and_is_exact_without_a_risk() -> None:
+    cells = list(draw_map(PROFILE, link(0.05), COSTS, 0.02))
+    others = [name for name in method_names() if name != "local"]
+    for cell in [
+        each for each in cells if each.round_trip_ms in (1.0, 10.0, 1000.0) and each.ratio in (0.02, 0.25, 2.0)
+    ]:
+        there = replace(COSTS, draft_seconds=cell.ratio * COSTS.target.alone)
+        found = expected(PROFILE, link(cell.round_trip_ms / 1000), there, 0.02, TEXTS, others)
+        fastest = max(each.tokens_per_second for each in found.values())
+        assert fastest <= 1.02**3 * found[cell.winner].tokens_per_second, (cell, found)
+    assert "split" in {cell.winner for cell in cells}
+    assert {cell.winner for cell in draw_map(PROFILE, link(0.05), COSTS, 0.0)} <= set(EXACT_METHODS)
 
 
 def test_what_nothing_can_be_said_of_is_refused() -> None:

@@ -5,7 +5,7 @@ from html import escape
 
 from cuhlm.measuring.plan import RATIOS, ROUND_TRIPS_MS, Cell
 
-COLOURS = {"remote": "#9aa3ad", "lossless": "#4c9be8", "opportunistic": "#4caf7a"}
+COLOURS = {"remote": "#9aa3ad", "lossless": "#4c9be8", "split": "#e8b84c", "opportunistic": "#4caf7a"}
 _WIDE, _HIGH, _LEFT, _TOP = 58, 34, 90, 70
 
 

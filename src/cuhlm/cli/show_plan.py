@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cuhlm.cli.plan_svg import map_as_svg
 from cuhlm.cli.progress import shown_progress
 from cuhlm.errors import ConfigurationError
 from cuhlm.measuring.plan import (
+    EXACT_METHODS,
     LOCAL,
     MAP_TEXTS,
     RATIOS,
@@ -23,7 +25,6 @@ from cuhlm.measuring.plan import (
     Expected,
     best,
     draw_map,
-    exact_names,
     expected,
     method_names,
     texts_of,
@@ -33,7 +34,7 @@ from cuhlm.profiles import Profile
 from cuhlm.records import json_values
 from cuhlm.writable import check_writable, write_whole
 
-STYLES = {"remote": "white", "lossless": "cyan", "opportunistic": "green"}
+STYLES = {"remote": "white", "lossless": "cyan", "split": "yellow", "opportunistic": "green"}
 
 
 def show_plan(
@@ -66,14 +67,14 @@ def show_plan(
                 cells.append(cell)
                 progress.is_at(len(cells))
     if svg is not None:
-        write_whole(svg, map_as_svg(cells, title(profile, channel, risk)), "the map", shared=True)
+        write_whole(svg, map_as_svg(cells, _map_title(profile, channel, risk)), "the map", shared=True)
     if as_json:
         print(json.dumps(_as_json(profile, channel, costs, risk, found, cells), indent=1))
         return
     console = Console(highlight=False)
     _print_table(console, profile, channel, costs, risk, found, len(texts))
     if with_map:
-        _print_map(console, cells, title(profile, channel, risk))
+        _print_map(console, cells, _map_title(profile, channel, risk))
     if svg is not None:
         aside.print(f"the map is drawn in {svg}", markup=False)
 
@@ -81,6 +82,12 @@ def show_plan(
 def title(profile: Profile, channel: Channel, risk: float) -> str:
     """What a map is of."""
     return f"{profile.draft_name} → {profile.target_name}, {channel.name}, risk {100 * risk:g} %"
+
+
+def _map_title(profile: Profile, channel: Channel, risk: float) -> str:
+    """The same without the round trip, which varies on the map."""
+    parts = [part for part in channel.name.split(":") if not part.startswith("rtt_ms=")]
+    return title(profile, replace(channel, name=":".join(parts)), risk)
 
 
 def _print_table(
@@ -103,12 +110,12 @@ def _print_table(
     table = Table(header_style="bold")
     for heading in ("method", "tokens/s", "up B", "down B", "passes", "rows", "kept", "wrong"):
         table.add_column(heading, justify="left" if heading == "method" else "right")
-    exact, any_ = best(found, exact_names()), best(found, [name for name in method_names() if name != LOCAL])
+    exact = best(found, EXACT_METHODS)
+    within = best(found, [name for name in method_names() if name != LOCAL and found[name].wrong <= max(risk, 1e-9)])
     for name, numbers in found.items():
-        style = "bold green" if name in (exact, any_) else ""
+        style = "bold green" if name in (exact, within) else ""
         table.add_row(name, *_cells(numbers), style=style)
     console.print(table)
-    within = best(found, [name for name in method_names() if name != LOCAL and found[name].wrong <= max(risk, 1e-9)])
     console.print(
         f"Per token; wrong: kept, and implausible to the target. Best with the target's own law: {exact}; with at most "
         f"{100 * risk:g} % wrong: {within}.\nsplit is shown with the 30 largest entries of y coming down, cu-hlm with "
@@ -140,8 +147,8 @@ def _print_map(console: Console, cells: Sequence[Cell], of: str) -> None:
         console.print(line)
     console.print("      " + "".join(f"{each:<5g}" for each in ROUND_TRIPS_MS))
     console.print(
-        "rows: a draft's time over a pass of the target; columns: round trip, ms;\nr remote, l lossless, "
-        "o opportunistic, and its tokens/s over remote's. Within 2 %\nthe simpler one wins.",
+        "rows: a draft's time over a pass of the target; columns: round trip, ms;\nr remote, l lossless, s split, "
+        "o opportunistic, and its tokens/s over remote's.\nWithin 2 % the simpler one wins.",
         markup=False,
     )
 
