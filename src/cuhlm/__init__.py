@@ -30,8 +30,9 @@ The path of one token (`tests/end_to_end/test_path_of_one_token.py` walks it):
     commit      the token that stands, and its record   device/loop.py, records.py
 
 `device/loop.py` is that algorithm. `lossless` streams drafts ahead instead of waiting for each verdict
-(`device/streaming.py`, `device/ahead.py`, `verifier/branch.py`, `theory/pacing.py`). On either side one thread owns the
-model, and generations share its passes. Imports point one way, from `cli` down to `errors`; `device` and `verifier`
+(`device/streaming.py`, `device/ahead.py`, `verifier/branch.py`, `theory/pacing.py`); `opportunistic` does, too, and
+keeps what a risk budget allows (`device/keeping.py`, `device/kept_ahead.py`, `theory/control.py`). On either side one
+thread owns the model, and generations share its passes. Imports point one way, from `cli` down to `errors`; `device` and `verifier`
 share only `messages`. Gates, truncations and verification rules are combined by the rows of `methods.py`.
 """
 
@@ -41,6 +42,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cuhlm.device.device import Answer, Device, Request, collect
     from cuhlm.device.ending import Limits
+    from cuhlm.device.keeping import Keeping
     from cuhlm.device.steps import Drafted, Emit, Finish, Reason
     from cuhlm.engines.llama_cpp import LlamaCppEngine
     from cuhlm.errors import CuhlmError
@@ -64,6 +66,7 @@ __all__ = [  # written out, as type checkers read it
     "Finish",
     "GrpcLink",
     "InProcessLink",
+    "Keeping",
     "Limits",
     "LlamaCppEngine",
     "Method",
@@ -85,6 +88,7 @@ __all__ = [  # written out, as type checkers read it
 _HOMES = {
     "device.device": ("Answer", "Device", "Request", "collect"),
     "device.ending": ("Limits",),
+    "device.keeping": ("Keeping",),
     "device.steps": ("Drafted", "Emit", "Finish", "Reason"),
     "engines.llama_cpp": ("LlamaCppEngine",),
     "errors": ("CuhlmError",),
