@@ -15,7 +15,18 @@ import cuhlm
 ROOT = Path(__file__).parent.parent
 NAMES = [
     *("METHODS", "Answer", "CuhlmError", "Device", "Drafted", "Emit", "Fate", "Finish", "GrpcLink", "InProcessLink"),
-    *("Limits", "LlamaCppEngine", "Method", "ModelCard", "Profile", "Reason", "Request", "Sampling", "Security"),
+    *(
+        "Keeping",
+        "Limits",
+        "LlamaCppEngine",
+        "Method",
+        "ModelCard",
+        "Profile",
+        "Reason",
+        "Request",
+        "Sampling",
+        "Security",
+    ),
     *("Settings", "TokenRecord", "Verifier", "collect", "find_method", "load_profile", "settings_for"),
 ]
 
