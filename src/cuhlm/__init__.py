@@ -33,7 +33,8 @@ The path of one token (`tests/end_to_end/test_path_of_one_token.py` walks it):
 (`device/streaming.py`, `device/ahead.py`, `verifier/branch.py`, `theory/pacing.py`); `opportunistic` does, too, and
 keeps what a risk budget allows (`device/keeping.py`, `device/kept_ahead.py`, `theory/control.py`). On either side one
 thread owns the model, and generations share its passes. Imports point one way, from `cli` down to `errors`; `device`
-and `verifier` share only `messages`. Gates, truncations and verification rules are combined by the rows of `methods.py`.
+and `verifier` share only `messages`. Gates, truncations and verification rules are combined by the rows of
+`methods.py`.
 """
 
 from importlib import import_module
