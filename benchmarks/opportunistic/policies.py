@@ -10,7 +10,7 @@ import numpy.typing as npt
 from cuhlm.device.keeping import Keeping, Kept
 from cuhlm.messages import Audit
 from cuhlm.settings import RiskSettings
-from cuhlm.theory.control import Budget
+from cuhlm.theory.control import Budget, budget_from
 from cuhlm.theory.randomness import Purpose, uniform
 from cuhlm.theory.rejection import fit_rejection, risk_averse_threshold, risk_prone_threshold, threshold_at
 from cuhlm.theory.score import PLAUSIBLE, RiskScore, Signals, fit_score
@@ -103,7 +103,7 @@ class AtRandom(Tallying):
 
 def controlled(score: RiskScore, risk: float, begins_at: float) -> RiskSettings:
     """The control with a budget of `risk`."""
-    return RiskSettings(Budget(risk, begins_at=min(1.0, begins_at)), score)
+    return RiskSettings(budget_from(risk, begins_at), score)
 
 
 def fixed(score: RiskScore, threshold: float) -> RiskSettings:

@@ -5,7 +5,7 @@ Numbers come from the pair's profile unless they are given. Which of them a meth
 
 import math
 import reprlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from cuhlm.errors import ConfigurationError, ProfileError
@@ -14,7 +14,7 @@ from cuhlm.messages import Sampling, Verification
 from cuhlm.methods import DraftFrom, GateRule, Method, TruncationRule, find_method
 from cuhlm.profiles import Profile, UncertaintySettings
 from cuhlm.readable import number_in
-from cuhlm.theory.control import Budget
+from cuhlm.theory.control import Budget, budget_from
 from cuhlm.theory.rejection import RejectionModel
 from cuhlm.theory.score import RiskScore, Wrong
 
@@ -219,7 +219,7 @@ def _risk_settings(method: Method, profile: Profile | None, risk: float, wrong: 
         ConfigurationError: there is no profile, or the risk is out of range.
         ProfileError: the profile has no score.
     """
-    budget = Budget(risk)
+    Budget(risk)  # refused here, if it is none
     if profile is None:
         raise ConfigurationError(
             f"the method {method.name} needs the pair's profile; "
@@ -230,7 +230,7 @@ def _risk_settings(method: Method, profile: Profile | None, risk: float, wrong: 
             f"the profile has no score of what is {wrong}, as an older one; make it anew with `cuhlm calibrate`"
         )
     fitted = profile.scores[wrong]
-    return RiskSettings(replace(budget, begins_at=fitted.threshold_for(risk)), fitted.score, wrong)
+    return RiskSettings(budget_from(risk, fitted.threshold_for(risk)), fitted.score, wrong)
 
 
 def resolve_threshold(threshold: str | float, profile: Profile | None) -> float:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cuhlm.errors import ConfigurationError
-from cuhlm.theory.control import Budget, RiskControl
+from cuhlm.theory.control import Budget, RiskControl, budget_from
 
 Stream = Callable[[np.random.Generator, RiskControl], Iterator[tuple[float, bool]]]
 """Scores, and whether keeping would be wrong; may look at the control, as an adversary does."""
@@ -183,6 +183,30 @@ def test_the_order_of_labels_makes_no_difference_below_the_ceiling(
         ends.append(control.threshold)
         mix.shuffle(labels)  # type: ignore[attr-defined]
     assert ends[0] == pytest.approx(ends[1])
+
+
+@given(st.floats(0, 0.9), st.floats(-1, 2))
+def test_a_budget_that_begins_where_it_was_calibrated_has_little_slack_for_it(risk: float, threshold: float) -> None:
+    budget = budget_from(risk, threshold)
+    assert 0 <= budget.begins_at <= 1
+    assert budget.slack <= budget.most_pending + 5 + 1e-9
+
+
+def test_a_step_of_the_scores_scale_keeps_more_within_a_small_budget() -> None:
+    """n = 20 000 scores that are right and mostly small; by a step of 0.05 each wrong token has a hundred asked for."""
+    kept = {}
+    for budget in (budget_from(0.005, 0.02), Budget(0.005, begins_at=0.02)):
+        rng, control, count = np.random.default_rng(2), RiskControl(budget), 0
+        for score in rng.beta(0.15, 3.0, 20_000):
+            if control.keeps(score):
+                control.note_kept()
+                control.note_label(float(rng.random() < score))
+                count += 1
+            else:
+                control.note_asked()
+        assert control.wrong <= budget.most_wrong(control.produced)
+        kept[budget.step] = count
+    assert kept[0.005] > 1.02 * kept[0.05]
 
 
 @pytest.mark.parametrize(

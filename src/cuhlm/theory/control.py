@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from cuhlm.errors import ConfigurationError
 
+_LEAST_STEP = 0.001
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -45,6 +47,20 @@ class Budget:
     def most_wrong(self, produced: int) -> float:
         """The bound on the kept tokens that are wrong among `produced` ones."""
         return self.risk * produced + self.slack
+
+
+def budget_from(risk: float, threshold: float) -> Budget:
+    """A budget that begins at a calibrated threshold, and takes a quarter of it back for each wrong token.
+
+    The step must fit the scale of the scores: by one of 0.05, at a threshold of 0.01, a wrong token has the next hundred
+    asked for, whatever they are, and what the budget then allows is kept where it is riskier.
+
+    Args:
+        risk: α.
+        threshold: τ₁, of scores that kept about so many wrong ones; below 0 is 0, above 1 is 1.
+    """
+    begins_at = min(1.0, max(0.0, threshold))
+    return Budget(risk, step=max(_LEAST_STEP, begins_at / 4), begins_at=begins_at)
 
 
 @dataclass(slots=True)
