@@ -52,8 +52,8 @@ class Budget:
 def budget_from(risk: float, threshold: float) -> Budget:
     """A budget that begins at a calibrated threshold, and takes a quarter of it back for each wrong token.
 
-    The step must fit the scale of the scores: by one of 0.05, at a threshold of 0.01, a wrong token has the next hundred
-    asked for, whatever they are, and what the budget then allows is kept where it is riskier.
+    The step must fit the scale of the scores: by one of 0.05, at a threshold of 0.01, a wrong token has a hundred asked
+    for, whatever they are, and what the budget then allows is kept where it is riskier.
 
     Args:
         risk: α.
