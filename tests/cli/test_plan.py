@@ -23,7 +23,7 @@ def cuhlm(*arguments: str, columns: str = "80") -> subprocess.CompletedProcess[s
 
 
 def test_a_plan_is_told_in_words_and_its_map_is_a_picture(tmp_path: Path) -> None:
-    done = cuhlm("plan", "--rtt", "50", "--svg", str(tmp_path / "map.svg"))
+    done = cuhlm("plan", "--rtt", "50", "--map", "--svg", str(tmp_path / "map.svg"))
     assert done.returncode == 0, done.stderr
     for words in ("opportunistic", "lossless", "Best with the target's", "Who wins: smollm2-draft-16l"):
         assert words in done.stdout
@@ -36,7 +36,7 @@ def test_a_plan_is_told_in_words_and_its_map_is_a_picture(tmp_path: Path) -> Non
 
 
 def test_a_plan_as_json_has_all_numbers() -> None:
-    done = cuhlm("plan", "--rtt", "20", "--mbps", "1", "--risk", "0.05", "--draft-ms", "5", "--no-map", "--json")
+    done = cuhlm("plan", "--rtt", "20", "--mbps", "1", "--risk", "0.05", "--draft-ms", "5", "--json")
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     assert (plan["round_trip_ms"], plan["draft_ms"], plan["risk"]) == (20, 5, 0.05)

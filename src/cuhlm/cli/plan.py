@@ -38,7 +38,7 @@ def plan(
         float | None, typer.Option("--row-ms", help="Each further position in it, instead.", rich_help_panel=COST)
     ] = None,
     risk: options.Risk = 0.02,
-    with_map: Annotated[bool, typer.Option("--map/--no-map", help="Also show which method wins where.")] = True,
+    with_map: Annotated[bool, typer.Option("--map", help="Also show which method wins where.")] = False,
     svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Draw the map to this file.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -46,7 +46,7 @@ def plan(
 
     Examples:
 
-    - `cuhlm plan --rtt 100 --mbps 5`
+    - `cuhlm plan --rtt 100 --mbps 5 --map`
 
     - `cuhlm plan --profile pair.json --channel 3g --draft-ms 12 --target-ms 30 --row-ms 0.3 --svg map.svg`
     """

@@ -287,7 +287,7 @@ class Cell(NamedTuple):
 
 ROUND_TRIPS_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 35.0, 50.0, 75.0, 100.0, 150.0, 200.0, 400.0, 1000.0)
 RATIOS = (2.0, 1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05, 0.02)
-MAP_TEXTS = 12
+MAP_TEXTS = 8
 
 
 def draw_map(profile: Profile, channel: Channel, costs: Costs, risk: float) -> Iterator[Cell]:
