@@ -24,7 +24,6 @@ from cuhlm.errors import ProtocolError
 from cuhlm.link.base import Link
 from cuhlm.messages import Audit, Block, Fate, Opening, Sampling, Verdict, Verification
 from cuhlm.settings import RiskSettings, Settings
-from cuhlm.testing import ToyEngine
 from cuhlm.testing.law_checks import check_law
 from cuhlm.theory.control import Budget
 from cuhlm.theory.distributions import distribution
@@ -69,12 +68,10 @@ def answered(device: Device, chosen: Settings, request: Request, keeping: Keepin
     return collect(generate(chosen, request, keeping=keeping))
 
 
-def check_against_the_target(
-    target: ToyEngine, request: Request, answer: Answer, keeping: Remembering, *, relaxed: bool = False
-) -> None:
-    """Read the answer with the target, and compare what was asked, and what was heard of what was kept."""
+def check_against_the_target(request: Request, answer: Answer, keeping: Remembering, *, relaxed: bool = False) -> None:
+    """Read the answer with a target of its own, as the verifier's is its thread's; compare what was asked and heard."""
     history, audits = list(request.prompt), [audit for _, audit in keeping.heard]
-    sequence = target.open()
+    sequence = toy().open()
     rows = sequence.append([*history, *answer.tokens], rows=len(answer.tokens) + 1)
     for record, row in zip(answer.records, rows[:-1], strict=True):
         assert record.position == len(history), "none is lost, none comes twice"
@@ -105,7 +102,7 @@ def test_what_is_asked_is_the_targets_and_what_is_kept_is_audited(
             keeping = Remembering(chosen.risk)
             request = Request(PROMPT, SAMPLINGS[seed % len(SAMPLINGS)], seed, Limits(60))
             answer = answered(device, chosen, request, keeping, path=path)
-            check_against_the_target(target, request, answer, keeping, relaxed=relaxed)
+            check_against_the_target(request, answer, keeping, relaxed=relaxed)
             report = keeping.report()
             assert (report.produced, report.audited) == (len(answer.tokens), report.kept)
             assert report.wrong == sum(label(Wrong.PLAUSIBLE, audit, kept.probability) for kept, audit in keeping.heard)
@@ -169,7 +166,7 @@ def test_it_ends_where_it_should() -> None:
             for path in (False, True):
                 keeping = Remembering(RISK)
                 answer = answered(device, chosen, request, keeping, path=path)
-                check_against_the_target(target, request, answer, keeping)
+                check_against_the_target(request, answer, keeping)
                 assert len(answer.tokens) <= min(limits.max_tokens, 40 - len(PROMPT))
                 reasons.add(str(answer.reason))
     assert reasons == {"end of turn", "stop string", "max tokens", "context full"}
@@ -187,7 +184,7 @@ def test_no_schedule_of_delays_and_cuts_loses_a_token_or_an_audit(link: Link, da
     keeping = Remembering(chosen.risk)
     with closing(Device(DRAFTS[draft], Unsteady(link, fates, delays))) as device:
         answer = answered(device, chosen, request, keeping)
-    check_against_the_target(toy(), request, answer, keeping, relaxed=chosen.relaxed)
+    check_against_the_target(request, answer, keeping, relaxed=chosen.relaxed)
 
 
 @pytest.fixture(scope="module")
@@ -211,11 +208,11 @@ def asked_tokens(draft_row: np.ndarray, target_row: np.ndarray, n: int, *, relax
 
 ROWS = np.random.default_rng(8).normal(0, 1.5, (2, 10)).astype(np.float32)
 DRAFT_ROW, TARGET_ROW = ROWS[0], (0.5 * ROWS[0] + ROWS[1]).astype(np.float32)
-N = 12_000
+N = 6_000
 
 
 def test_relaxed_verdicts_have_the_law_that_is_stated() -> None:
-    """n = 12 000 seeds, false alarms 1e-4; a law 0.05 away in TV is told from it. The laws of x and y are refused."""
+    """n = 6000 seeds, false alarms 1e-4; a law 0.07 away in TV is told from it. The laws of x and y are refused."""
     draft_probs, target_probs = (distribution(row, Sampling(1)).astype(float) for row in (DRAFT_ROW, TARGET_ROW))
     plausible = np.array([plausibility(TARGET_ROW, token) >= PLAUSIBLE for token in range(len(TARGET_ROW))])
     assert 0 < plausible.sum() < len(plausible)
@@ -223,13 +220,13 @@ def test_relaxed_verdicts_have_the_law_that_is_stated() -> None:
     assert law.sum() == pytest.approx(1)
     check = check_law(tokens, law)
     assert check.passed, check
-    assert check.smallest_detectable_tv < 0.05
+    assert check.smallest_detectable_tv < 0.07
     assert not check_law(tokens, draft_probs).passed
     assert not check_law(tokens, target_probs).passed
 
 
 def test_without_them_an_asked_token_has_the_law_of_the_target() -> None:
-    """n = 12 000 seeds, false alarms 1e-4."""
+    """n = 6000 seeds, false alarms 1e-4."""
     check = check_law(asked_tokens(DRAFT_ROW, TARGET_ROW, N, relaxed=False), distribution(TARGET_ROW, Sampling(1)))
     assert check.passed, check
 
@@ -251,4 +248,4 @@ def test_a_verifier_that_audits_badly_is_found_out(link: Link, what: str, monkey
     keeping, request = Remembering(chosen.risk), Request(PROMPT, Sampling(1), 1, Limits(40))
     with closing(Device(DRAFTS["a good draft"], link)) as device, pytest.raises((ProtocolError, AssertionError)):
         answer = answered(device, chosen, request, keeping, path=True)
-        check_against_the_target(toy(), request, answer, keeping)
+        check_against_the_target(request, answer, keeping)

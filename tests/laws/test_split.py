@@ -57,7 +57,7 @@ def test_with_the_whole_of_y_a_token_has_the_law_of_the_target(block: int) -> No
     assert not check_law(tokens, X).passed
 
 
-@pytest.mark.parametrize("entries", [1, 2, 5, VOCAB])
+@pytest.mark.parametrize("entries", [1, 5])
 def test_with_the_largest_of_y_a_token_has_the_law_that_is_stated(entries: int) -> None:
     law = resampled_law(X, Y, told(entries))
     assert total_variation(law, Y) <= resampling_distance(X, Y, told(entries)) + 1e-9
